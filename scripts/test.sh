@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the whole test suite; installs Chromium for the browser tests where that is possible. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+have_browser() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
+install_browser() {
+    command -v apt-get >/dev/null || return 1
+    local root=()
+    if [[ $(id -u) -ne 0 ]]; then
+        sudo -n true 2>/dev/null || return 1
+        root=(sudo -n)
+    fi
+    echo "Installing Debian's Chromium for the browser tests ..."
+    "${root[@]}" apt-get -qq update </dev/null >/dev/null &&
+        DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get -qq install --yes --no-install-recommends \
+            chromium fonts-dejavu-core </dev/null >/dev/null
+}
+
+missing="NO BROWSER TESTS: Chromium is not installed and cannot be installed from here (apt-get install chromium)."
+if have_browser || { install_browser && have_browser; }; then
+    exec .venv/bin/python -m pytest "$@" </dev/null
+fi
+echo "$missing" >&2
+status=0
+.venv/bin/python -m pytest -m "not browser" "$@" </dev/null || status=$?
+echo "$missing" >&2
+exit $status
