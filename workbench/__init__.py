@@ -1,0 +1,54 @@
+"""A FLUX research workbench: recipes, grids, panels.
+
+Names are imported when they are first used, so `import workbench` costs next to nothing and brings in no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.engine import Engine
+    from workbench.errors import WorkbenchError
+    from workbench.grid import Grid
+    from workbench.panels import GenerationPanel, GridPanel
+    from workbench.recipe import Adapter, Recipe
+    from workbench.session import Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adapter",
+    "Engine",
+    "GenerationPanel",
+    "Grid",
+    "GridPanel",
+    "Recipe",
+    "Session",
+    "WorkbenchError",
+    "__version__",
+]
+
+_HOMES = {
+    "Adapter": "workbench.recipe",
+    "Engine": "workbench.engine",
+    "GenerationPanel": "workbench.panels",
+    "Grid": "workbench.grid",
+    "GridPanel": "workbench.panels",
+    "Recipe": "workbench.recipe",
+    "Session": "workbench.session",
+    "WorkbenchError": "workbench.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
