@@ -1,0 +1,94 @@
+"""One control per recipe field, made from the field's type, range and description.
+
+Numbers are text boxes: an empty one means "the model's default", which is shown in grey, and a 64-bit seed survives the
+browser, whose own numbers have 53 bits. What is typed is checked by the recipe itself, so form, file and command line
+refuse the same things with the same words.
+"""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import ipywidgets as widgets
+from pydantic.fields import FieldInfo
+
+from workbench.errors import RecipeError
+from workbench.recipe import Recipe
+
+WIDE = ("prompt", "negative_prompt")  # text of more than one line
+
+
+class Control:
+    """A labelled widget for one field, and the way between its text and the field's value.
+
+    Args:
+        name: field of `Recipe`.
+        label: what stands beside the widget; the field's name when empty.
+    """
+
+    def __init__(self, name: str, label: str = "") -> None:
+        field = Recipe.model_fields[name]
+        self.name, self.label = name, label or name.replace("_", " ")
+        self.kind, self.optional = kind_of(field)
+        self.help = field.description or ""
+        self._default = field.get_default(call_default_factory=True)
+        self.widget = self._build(field)
+        self.widget.add_class(f"wb-field-{name.replace('_', '-')}")
+
+    def _build(self, field: FieldInfo) -> widgets.ValueWidget:
+        common = {"description": self.label, "tooltip": self.help, "layout": widgets.Layout(width="auto")}
+        if self.kind is str and self.name in WIDE:
+            return widgets.Textarea(rows=4 if self.name == "prompt" else 2, continuous_update=False, **common)
+        if get_origin(self.kind) is Literal:
+            empty = [("the model's", None)] if self.optional else []
+            options = [*empty, *((str(choice), choice) for choice in get_args(self.kind))]
+            return widgets.Dropdown(options=options, value=self._default, **common)
+        text = "" if self._default is None else str(self._default)
+        return widgets.Text(value=text, continuous_update=False, **common)
+
+    @property
+    def value(self) -> Any:
+        """The field's value.
+
+        Raises:
+            RecipeError: the text is no number.
+        """
+        raw = self.widget.value
+        if self.kind not in (int, float):
+            return raw
+        text = str(raw).strip()
+        if not text and self.optional:
+            return None
+        try:
+            return self.kind(text)
+        except ValueError:
+            what = "a whole number" if self.kind is int else "a number"
+            raise RecipeError(f"{self.label}: {text!r} is not {what}.", self.help) from None
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if self.kind in (int, float):
+            value = "" if value is None else repr(value)
+        self.widget.value = value
+
+    def placeholder(self, text: str) -> None:
+        """Show `text` in grey while the control is empty."""
+        if hasattr(self.widget, "placeholder"):
+            self.widget.placeholder = text
+
+    def allow(self, acts: bool, why_not: str = "") -> None:
+        """Enable the control, or disable it and say why in its tooltip."""
+        self.widget.disabled = not acts
+        self.widget.tooltip = self.help if acts else f"{why_not} {self.help}".strip()
+
+
+def kind_of(field: FieldInfo) -> tuple[Any, bool]:
+    """The type of one value of `field` without None, and whether None is allowed."""
+    annotation = field.annotation
+    arguments = get_args(annotation)
+    if NoneType in arguments:
+        rest = tuple(argument for argument in arguments if argument is not NoneType)
+        assert len(rest) == 1  # a recipe field is of one type, or of one type and None
+        return rest[0], True
+    return annotation, False

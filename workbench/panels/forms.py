@@ -1,0 +1,180 @@
+"""A form for one recipe: recipe to form and form to recipe, without loss.
+
+The form is a view of `Recipe`: it decides nothing but the order of fields. What cannot act on the chosen model is
+disabled, and what is left empty shows the model's own default.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import ipywidgets as widgets
+
+from workbench.models.catalog import Model
+from workbench.panels.adapters import AdapterRows
+from workbench.panels.banner import Banner
+from workbench.panels.fields import Control
+from workbench.recipe import Recipe
+
+DICE = 2**32  # thrown seeds are short enough to read out; typed ones may have 63 bits
+
+
+class Catalog(Protocol):
+    """What the form asks of a catalog; `workbench.models.catalog.ModelCatalog` is one."""
+
+    def models(self) -> list[Model]:
+        """Every usable model."""
+        ...
+
+    def model(self, name: str) -> Model:
+        """The model of that name, or ModelError."""
+        ...
+
+    def adapters(self) -> list[str]:
+        """Names of known adapters."""
+        ...
+
+
+class RecipeForm(widgets.VBox):
+    """Fields of a recipe as controls.
+
+    Args:
+        catalog: names models and adapters, and tells a model's defaults.
+        recipe: what the form shows first.
+        banner: where errors of the form's own callbacks are shown.
+    """
+
+    def __init__(self, catalog: Catalog, recipe: Recipe | None = None, *, banner: Banner | None = None) -> None:
+        self._catalog = catalog
+        self._banner = banner or Banner()
+        self._listeners: list[Callable[[], None]] = []
+        self._quiet = False
+        self.controls = {
+            name: Control(name, label)
+            for name, label in [
+                ("prompt", ""),
+                ("negative_prompt", "not this"),
+                ("seed", ""),
+                ("width", ""),
+                ("height", ""),
+                ("steps", ""),
+                ("guidance_scale", "guidance"),
+                ("max_sequence_length", "text tokens"),
+                ("precision", ""),
+            ]
+        }
+        self.model = widgets.Dropdown(description="model", layout=widgets.Layout(width="auto"))
+        self.model.tooltip = Recipe.model_fields["model"].description
+        self.model.add_class("wb-field-model")
+        self.adapters = AdapterRows(catalog.adapters(), self._changed)
+        self.dice = _button("random", "A new random seed", "wb-dice")
+        self.swap = _button("exchange", "Swap width and height", "wb-swap")
+        self.dice.on_click(self._banner.guarded(lambda _: self._throw()))
+        self.swap.on_click(self._banner.guarded(lambda _: self._swap()))
+        self._note = widgets.HTML().add_class("wb-note")
+        super().__init__(self._rows())
+        self.add_class("wb-form")
+        self.recipe = recipe or Recipe()
+        for control in self.controls.values():
+            control.widget.observe(self._changed, "value")
+        self.model.observe(self._changed, "value")
+
+    def _rows(self) -> list[widgets.Widget]:
+        at = {name: control.widget for name, control in self.controls.items()}
+        more = widgets.Accordion(
+            [widgets.VBox([self.adapters, at["max_sequence_length"], at["precision"]])], titles=("More",)
+        )
+        more.add_class("wb-more")
+        return [
+            self.model,
+            at["prompt"],
+            at["negative_prompt"],
+            _row(at["seed"], self.dice),
+            _row(at["width"], at["height"], self.swap),
+            _row(at["steps"], at["guidance_scale"]),
+            self._note,
+            more,
+        ]
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the form says.
+
+        Raises:
+            RecipeError: a field is no number, or out of range.
+        """
+        values: dict[str, Any] = {name: control.value for name, control in self.controls.items()}
+        return Recipe.parse({"model": self.model.value, **values, "adapters": self.adapters.value})
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        self._quiet = True
+        try:
+            self._show_models(recipe.model)
+            for name, control in self.controls.items():
+                control.value = getattr(recipe, name)
+            self.adapters.value = recipe.adapters
+        finally:
+            self._quiet = False
+        self._changed()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every change, by a person or by a program."""
+        self._listeners.append(listener)
+
+    def _show_models(self, chosen: str) -> None:
+        names = [model.name for model in self._catalog.models()]
+        if chosen not in names:
+            names.append(chosen)  # a path, or a model that is gone: running it says so
+        self.model.options = names
+        self.model.value = chosen
+
+    def _changed(self, _: object = None) -> None:
+        if self._quiet:
+            return
+        with self._banner.guard():
+            self._follow_model()
+        with self._banner.guard():
+            for listener in self._listeners:
+                listener()
+
+    def _follow_model(self) -> None:
+        """Placeholders and what acts, by the chosen model."""
+        known = [model for model in self._catalog.models() if model.name == self.model.value]
+        model = known[0] if known else self._catalog.model(self.model.value)
+        at = self.controls
+        for name in ("width", "height", "steps", "guidance_scale", "max_sequence_length"):
+            at[name].placeholder(f"{getattr(model, name):g}")
+        at["guidance_scale"].allow(not model.is_distilled, f"{model.name} is step-distilled: guidance does not act.")
+        guided = not model.is_distilled and self._guidance(model) > 1
+        at["negative_prompt"].allow(guided, "Acts only where guidance is above 1.")
+        distilled = "step-distilled, guidance does not act; " if model.is_distilled else ""
+        self._note.value = (
+            f"{distilled}sides {model.min_side} to {model.max_side} px in steps of {model.size_multiple}, "
+            f"{model.max_sequence_length} text tokens"
+        )
+
+    def _guidance(self, model: Model) -> float:
+        text = self.controls["guidance_scale"].widget.value.strip()
+        try:
+            return float(text) if text else model.guidance_scale
+        except ValueError:
+            return model.guidance_scale  # the recipe says what is wrong when it is asked for
+
+    def _throw(self) -> None:
+        self.controls["seed"].value = secrets.randbelow(DICE)
+
+    def _swap(self) -> None:
+        width, height = self.controls["width"].widget, self.controls["height"].widget
+        width.value, height.value = height.value, width.value
+
+
+def _button(icon: str, tooltip: str, name: str) -> widgets.Button:
+    button = widgets.Button(icon=icon, tooltip=tooltip, layout=widgets.Layout(width="36px", flex="0 0 auto"))
+    return button.add_class(name)
+
+
+def _row(*children: widgets.Widget) -> widgets.HBox:
+    return widgets.HBox(children).add_class("wb-row")
