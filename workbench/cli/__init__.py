@@ -1,0 +1,53 @@
+"""The command line: `workbench COMMAND`. Commands import what is heavy when they run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workbench import __version__
+from workbench.cli import generate, listings, verify
+from workbench.cli._common import example
+
+app = typer.Typer(
+    name="workbench",
+    help="Make, keep, compare and verify pictures with FLUX models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: quick, and readable in a pipe
+    pretty_exceptions_enable=False,  # a traceback is a bug of ours, and its locals are nobody's business
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"workbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=example("workbench generate --prompt 'a red circle' --seed 7 --out circle.png"))
+def _common(
+    version: Annotated[  # noqa: ARG001 - acted on by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make, keep, compare and verify pictures with FLUX models."""
+
+
+app.command(
+    "generate",
+    epilog=example(
+        "workbench generate --prompt 'a red circle left of a blue square' --seed 7 --out circle.png",
+        "workbench generate --prompt 'the word \"FLUX\"' --set steps=20 --set guidance_scale=3 --json",
+    ),
+)(generate.generate)
+app.command("verify", epilog=example("workbench verify circle.png"))(verify.verify)
+app.command("models", epilog=example("workbench models --json"))(listings.models)
+app.command("fields", epilog=example("workbench fields"))(listings.fields)
+app.command("pictures", epilog=example("workbench pictures --limit 5 --json"))(listings.pictures)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
