@@ -44,6 +44,11 @@ class Model:
         identity = f"{self.family.pipeline} is_distilled={self.is_distilled}"
         return self._hashes.of_tree(self.path, self._files, identity)
 
+    def component_fingerprint(self, *components: str) -> str:
+        """SHA-256 over the files of some components, for caches of what only these decide."""
+        files = [path for path in self._files if path.relative_to(self.path).parts[0] in components]
+        return self._hashes.of_tree(self.path, files)
+
     @property
     def width(self) -> int:
         """Default width."""
