@@ -1,0 +1,5 @@
+"""`python -m finetune`: the same as the console script."""
+
+from finetune.cli import main
+
+main()
