@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evals.scenes.prompt import Expected, Relation, Thing, parse
-from evals.scenes.read import Reader, same_text
-from evals.scenes.segment import LEAST_AREA, Blob, Seen, segment
+from evals.scenes.read import Reader, read_word, same_text
+from evals.scenes.segment import LEAST_AREA, Blob, segment
 from evals.scenes.shapes import Shaped, shape_of
 
 VERSION = "1"
@@ -27,6 +27,7 @@ CheckName = Literal["background", "count", "shape", "colour", "size", "relation"
 LONGEST_SIDE = 256  # pixels; larger pictures are reduced to this for shapes, which loses nothing that is judged
 SMALL, LARGE = 0.36, 0.50  # a "small" object's box is no longer than this share of the side, a "large" one's no shorter
 APART = 0.08  # share of the side by which objects must be apart in the direction that is asked for
+GRAIN = 0.06  # share of the largest letter below which a part is no part of a letter
 MOST_OBJECTS = 6  # objects tried for the best match; whatever is beyond is too many anyway
 
 
@@ -139,7 +140,7 @@ def judge(picture: Image.Image | NDArray[np.uint8], prompt: str | Expected, *, r
         chosen = [look for look in matched if look]
         letters = (*(look.blob for look in looks if look not in chosen), *seen.specks)
         looks = tuple(chosen)
-    text = reader.read(_without(image, seen, matched)) if reader and expected.words else None
+    text = read_word(reader, _line(letters)) if reader and expected.words else None
     checks: dict[CheckName, Check] = {
         "background": _same(expected.background, seen.background.name, "the background"),
         "count": _count(expected, looks, _strays(letters)),
@@ -182,17 +183,31 @@ def _count(expected: Expected, looks: tuple[Look, ...], strays: int) -> Check:
     return Check(wanted == got, str(got), "" if wanted == got else f"{got} objects, not {wanted}")
 
 
-def _strays(letters: tuple[Blob, ...]) -> int:
-    """How many of the presumed letters are objects apart from the row of the word."""
-    big = [blob for blob in letters if blob.area >= LEAST_AREA]
+def _row(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
+    """The presumed letters that stand in one row with most of the ink."""
+    big = [blob for blob in letters if blob.area >= LEAST_AREA] or list(letters)
     if not big:
-        return 0
+        return ()
     heights = sorted(((blob.box[1] + blob.box[3]) / 2, blob.area) for blob in big)
     passed = np.cumsum([area for _, area in heights])
     middle = heights[int(np.searchsorted(passed, passed[-1] / 2))][0]  # half of the ink lies above
-    row = [blob.box for blob in big if blob.box[1] <= middle <= blob.box[3]]
-    top, bottom = min(box[1] for box in row), max(box[3] for box in row)
-    return sum(blob.box[3] < top or blob.box[1] > bottom for blob in big)
+    return tuple(blob for blob in big if blob.box[1] <= middle <= blob.box[3])
+
+
+def _line(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
+    """The row of the word with the parts beside and between its letters, without grains of noise."""
+    row = _row(letters)
+    if not row:
+        return ()
+    top, bottom = min(blob.box[1] for blob in row), max(blob.box[3] for blob in row)
+    least = GRAIN * max(blob.area for blob in row)
+    return tuple(blob for blob in letters if blob.box[3] > top and blob.box[1] < bottom and blob.area >= least)
+
+
+def _strays(letters: tuple[Blob, ...]) -> int:
+    """How many of the presumed letters are objects apart from the line of the word."""
+    line = _line(letters)
+    return sum(blob.area >= LEAST_AREA and blob not in line for blob in letters)
 
 
 def _attributes(expected: Expected, matched: tuple[Look | None, ...], attribute: Literal["shape", "colour"]) -> Check:
@@ -244,7 +259,7 @@ def _relation(
     shapes = iter(matched)
     for thing in expected.things:
         look = None if thing.text else next(shapes)
-        places.append(_middle(letters) if thing.text else look.centre if look and look.likeness(thing) else None)
+        places.append(_middle(_row(letters)) if thing.text else look.centre if look and look.likeness(thing) else None)
     first, second = places
     if first is None or second is None:
         absent = expected.things[0 if first is None else 1]
@@ -255,7 +270,8 @@ def _relation(
     one, two = expected.things
     if one != two and not (one.text or two.text) and len(looks) >= 2:
         a, b = matched
-        assert a is not None and b is not None  # both have a place
+        assert a is not None  # both have a place
+        assert b is not None
         if a.likeness(two) + b.likeness(one) >= a.likeness(one) + b.likeness(two):
             return Check(False, seen, f"a {a} and a {b}: which is the {one} cannot be told")
     ok = seen == expected.relation
@@ -289,17 +305,3 @@ def _word(expected: Expected, text: str | None) -> Check:
     wanted = expected.words[0].text
     ok = same_text(wanted, text)
     return Check(ok, text, "" if ok else f'it reads "{text}", not "{wanted}"')
-
-
-def _without(image: Image.Image, seen: Seen, matched: tuple[Look | None, ...]) -> Image.Image:
-    """`image` with the matched shapes painted over by the background, so that a ring is not read as an O."""
-    pixels = np.array(image)
-    height, width = pixels.shape[:2]
-    frame = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    for look in matched:
-        if look:
-            left, top, right, bottom = look.blob.box
-            rows = slice(max(0, int(top * height) - 2), int(bottom * height) + 3)
-            columns = slice(max(0, int(left * width) - 2), int(right * width) + 3)
-            pixels[rows, columns] = np.median(frame, axis=0).astype(np.uint8)
-    return Image.fromarray(pixels)

@@ -25,10 +25,11 @@ SAME_COLOUR = 15.0  # Euclidean CIELAB radius of one flat colour with its noise
 LEAST_AREA = 0.0035  # share of the picture below which a region is a speck, not an object
 LEAST_STROKE = 0.0010  # the same for the strokes of letters
 LEAST_SHARE = 0.15  # a second colour must fill this share of a region's core to be an object of its own
+THIN = 3.5  # pixels from the rim to the middle of the widest part, below which a region is a stroke
 SMALL_HOLE = 0.02  # share of an object's area below which a hole is noise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Blob:
     """One connected object. Lengths are fractions of the picture: 0 is left or top, 1 is right or bottom."""
 
@@ -60,7 +61,7 @@ def segment(picture: NDArray[np.uint8]) -> Seen:
     Args:
         picture: sRGB, 0 to 255, shape (height, width, 3).
     """
-    rgb = picture.astype(np.float32) / 255  # (h, w, 3)
+    rgb: Floats = picture.astype(np.float32) / np.float32(255)  # (h, w, 3)
     calm = ndimage.uniform_filter(rgb, size=(3, 3, 1), mode="nearest")  # a third of the noise, for decisions on colour
     lab = np.asarray(rgb2lab(calm), dtype=np.float32)
     background_lab, background_rgb = _background(lab, rgb)
@@ -69,7 +70,10 @@ def segment(picture: NDArray[np.uint8]) -> Seen:
     blobs: list[Blob] = []
     for index, window in enumerate(ndimage.find_objects(regions, max_label=count), start=1):
         wide = _widen(window, picture.shape[:2], 2)
-        blobs += _split(regions[wide] == index, rgb[wide], lab[wide], background_rgb, wide, picture.shape[:2])
+        region = regions[wide] == index
+        blobs += _split(
+            region, rgb=rgb[wide], lab=lab[wide], background=background_rgb, window=wide, size=picture.shape[:2]
+        )
     blobs.sort(key=lambda blob: -blob.area)
     return Seen(
         name_of(_tuple(background_lab)),
@@ -102,11 +106,16 @@ def _dominant(lab: Floats) -> Floats:
 
 
 def _split(
-    region: Mask, rgb: Floats, lab: Floats, background: Floats, window: tuple[slice, slice], size: tuple[int, ...]
+    region: Mask, *, rgb: Floats, lab: Floats, background: Floats, window: tuple[slice, slice], size: tuple[int, ...]
 ) -> list[Blob]:
     """The objects of one region: one for each colour that fills a good part of its core."""
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]  # a border of the picture is an edge too
-    core = region & (depth >= min(3.0, 0.6 * depth.max()))
+    if depth.max() > THIN:
+        core = region & (depth >= 3.0)
+    else:  # strokes of letters: every pixel is near a rim, the ones farthest from the background say the colour best
+        lab = np.asarray(rgb2lab(rgb), dtype=np.float32)
+        contrast = np.linalg.norm(lab - rgb2lab(background[None, None]), axis=-1)
+        core = region & (contrast >= np.percentile(contrast[region], 65))
     colours = _core_colours(core, lab, rgb, background)
     nearest = np.argmin([np.linalg.norm(lab - colour_lab, axis=-1) for colour_lab, _ in colours], axis=0)  # (h, w)
     near_region = ndimage.binary_dilation(region, np.ones((3, 3)), iterations=2)
@@ -119,7 +128,8 @@ def _split(
             coverage *= (nearest == index) & (np.linalg.norm(lab - colour_lab, axis=-1) < 3 * SAME_COLOUR)
         pieces, count = ndimage.label(coverage > 0.5)
         for piece, part in enumerate(ndimage.find_objects(pieces, max_label=count), start=1):
-            blob = _blob(pieces[part] == piece, coverage[part], colour_lab, part, window, size)
+            place = (part[0].start + window[0].start, part[1].start + window[1].start)
+            blob = _blob(pieces[part] == piece, coverage[part], colour_lab, place, size)
             if blob.area >= LEAST_STROKE:
                 blobs.append(blob)
     return blobs
@@ -152,17 +162,9 @@ def _mixture(colour: Floats, first: Floats, second: Floats) -> bool:
     return float(np.linalg.norm(first + part * span - colour)) < 0.12
 
 
-def _blob(
-    mask: Mask,
-    coverage: Floats,
-    lab: Floats,
-    part: tuple[slice, ...],
-    window: tuple[slice, slice],
-    size: tuple[int, ...],
-) -> Blob:
-    """Measure one piece; `part` lies in `window`, `window` in the picture of `size` (height, width)."""
-    height, width = size[:2]
-    top, left = part[0].start + window[0].start, part[1].start + window[1].start
+def _blob(mask: Mask, coverage: Floats, lab: Floats, place: tuple[int, int], size: tuple[int, ...]) -> Blob:
+    """Measure one piece whose box begins at `place` (row, column) in the picture of `size` (height, width)."""
+    (top, left), (height, width) = place, size[:2]
     filled = ndimage.binary_fill_holes(mask)
     holes, count = ndimage.label(filled & ~mask)
     areas = np.bincount(holes.ravel(), minlength=count + 1)

@@ -19,6 +19,7 @@ from scipy import ndimage
 from evals.scenes.prompt import SHAPES
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 GRID = 40  # side of the standard picture in cells
 REACH = 2.4  # half its side, in radii of gyration; no shape here reaches farther
@@ -110,51 +111,53 @@ def _variants(name: str) -> Iterator[tuple[float, float, float]]:
 
 
 def _turned(side: Floats, aspect: float, turn: float) -> tuple[Floats, Floats]:
-    """x to the right and y upwards, both (n, n), of a shape that is `aspect` wide and turned by `turn` radians."""
+    """Coordinates x to the right and y upwards, both (n, n), of a shape that is `aspect` wide and turned by `turn` radians."""
     x, y = np.meshgrid(side, -side)
     return (np.cos(turn) * x + np.sin(turn) * y) / aspect, np.cos(turn) * y - np.sin(turn) * x
 
 
-def _circle(x: Floats, y: Floats, _: float) -> NDArray[np.bool_]:
+def _circle(x: Floats, y: Floats, _: float) -> Mask:
     return x**2 + y**2 < 1
 
 
-def _ring(x: Floats, y: Floats, hole: float) -> NDArray[np.bool_]:
+def _ring(x: Floats, y: Floats, hole: float) -> Mask:
     return (x**2 + y**2 < 1) & (x**2 + y**2 > hole**2)
 
 
-def _square(x: Floats, y: Floats, _: float) -> NDArray[np.bool_]:
+def _square(x: Floats, y: Floats, _: float) -> Mask:
     return np.maximum(abs(x), abs(y)) < 1
 
 
-def _diamond(x: Floats, y: Floats, _: float) -> NDArray[np.bool_]:
+def _diamond(x: Floats, y: Floats, _: float) -> Mask:
     return abs(x) + abs(y) < 1.2
 
 
-def _triangle(x: Floats, y: Floats, _: float) -> NDArray[np.bool_]:
+def _triangle(x: Floats, y: Floats, _: float) -> Mask:
     # Equilateral at aspect 1: three half planes at distance 0.6 from the centre.
     half = np.sqrt(0.75)
     return (y > -0.6) & (half * x + 0.5 * y < 0.6) & (-half * x + 0.5 * y < 0.6)
 
 
-def _cross(x: Floats, y: Floats, arm: float) -> NDArray[np.bool_]:
+def _cross(x: Floats, y: Floats, arm: float) -> Mask:
     return (np.maximum(abs(x), abs(y)) < 1) & (np.minimum(abs(x), abs(y)) < arm)
 
 
-def _star(x: Floats, y: Floats, inner: float) -> NDArray[np.bool_]:
+def _star(x: Floats, y: Floats, inner: float) -> Mask:
     # Within one tenth of a turn the edge is the straight line from the tip (1, 0) to the notch at 36 degrees.
     angle = np.arctan2(x, y) % (2 * np.pi / 5)
     angle = np.minimum(angle, 2 * np.pi / 5 - angle)  # 0 at a tip, 36 degrees at a notch
     radius = np.hypot(x, y)
     along, across = radius * np.cos(angle), radius * np.sin(angle)
     notch_along, notch_across = inner * np.cos(np.pi / 5), inner * np.sin(np.pi / 5)
-    return (1 - along) * notch_across > across * (1 - notch_along)
+    inside: Mask = (1 - along) * notch_across > across * (1 - notch_along)
+    return inside
 
 
-def _heart(x: Floats, y: Floats, notch: float) -> NDArray[np.bool_]:
+def _heart(x: Floats, y: Floats, notch: float) -> Mask:
     # The sextic heart (x^2 + y^2 - 1)^3 < x^2 y^3, its notch made shallower by a weight.
     y = y + 0.1
-    return (x**2 + y**2 - 1) ** 3 < notch * x**2 * y**3
+    inside: Mask = (x**2 + y**2 - 1) ** 3 < notch * x**2 * y**3
+    return inside
 
 
 _INSIDE = {
