@@ -1,0 +1,1 @@
+"""The embedded model: scene grammar, renderer, tokenizer, training, weights."""
