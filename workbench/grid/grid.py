@@ -227,7 +227,7 @@ class Grid:
 def _seeds(seeds: Sequence[int] | int | None, base: Recipe, limit: int) -> tuple[int, ...] | None:
     if seeds is None:
         return None
-    if seeds is True or seeds is False or (isinstance(seeds, int) and seeds < 1):
+    if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
         raise GridError(f"The grid cannot have {seeds!r} seeds.", "Give a count of at least 1, or a list of seeds.")
     amount = seeds if isinstance(seeds, int) else len(seeds)
     if amount > limit:
@@ -260,4 +260,4 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+    return " ".join(str(getattr(error, "strerror", "") or error).split()).rstrip(".")
