@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workbench._pipeline import Pipeline
 from workbench.engine.events import CancelToken, Finished, Listener, Planned, Result
 from workbench.errors import Cancelled, StoreError, WorkbenchError
+from workbench.logs import get_logger
 from workbench.models.catalog import ModelCatalog
 from workbench.recipe import Recipe, ResolvedRecipe, resolve
 from workbench.settings import Settings, settings
@@ -184,7 +185,8 @@ class Session:
             return None
         try:
             picture = stored.open()
-        except StoreError:  # gone or damaged since: it is made again and replaced
+        except StoreError as error:  # gone or damaged since: it is made again and replaced
+            get_logger("session").warning("stored picture is damaged, making it again", reason=error.message)
             return None
         return Result(
             index,

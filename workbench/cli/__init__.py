@@ -28,7 +28,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(epilog=example("workbench generate --prompt 'a red circle' --seed 7 --out circle.png"))
 def _common(
-    version: Annotated[  # noqa: ARG001 - acted on by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

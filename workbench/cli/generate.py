@@ -25,6 +25,7 @@ from workbench.recipe import Recipe
 @recipe_options
 @guard
 def generate(
+    *,
     fields: dict[str, str],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="Write here (replacing); default: the store.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.cli._common import HomeOption, JsonOption, complain, guard, open_session, print_json, print_table
 from workbench.recipe import Recipe
+
+if TYPE_CHECKING:
+    from workbench.models.catalog import Model
 
 
 @guard
@@ -32,7 +35,7 @@ def models(home: HomeOption = None, json: JsonOption = False) -> None:
             "distilled": model.is_distilled,
             "precision": model.precision,
             "parameters": model.parameters,
-            "licence": model.family.licence,
+            "licence": _licence(model),
             "path": str(model.path),
         }
         for model in catalog.models()
@@ -107,6 +110,17 @@ def pictures(
             for each in recent
         ],
     )
+
+
+def _licence(model: Model) -> str:
+    """The licence of the published checkpoint that this model is, by its name, or else by its size and kind."""
+    published = model.family.checkpoints
+    found = published.get(model.name.rpartition("/")[2])
+    for checkpoint in published.values():
+        alike = abs(model.parameters / 1e9 - checkpoint.parameters) < 0.01 * checkpoint.parameters
+        if found is None and alike and checkpoint.distilled == model.is_distilled:
+            found = checkpoint
+    return found.licence if found else "not known"
 
 
 def _field(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ processes may share a store: equal digests mean equal pixels, so the last writer
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ class Store:
         self.pictures = self.home / "pictures"
         make_folder(self.pictures)
         self._engine = open_database(self.home, database)
+        weakref.finalize(self, self._engine.dispose)  # connections are closed with the store, not when Python likes
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     def path(self, digest: str) -> Path:
