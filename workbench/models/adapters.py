@@ -31,6 +31,15 @@ class LowRank:
     scale: float  # alpha / rank
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """One adapter to apply."""
+
+    path: Path
+    fingerprint: str  # SHA-256 of the file: a file that is replaced under its name is another adapter
+    weight: float
+
+
 class AdapterMerger:
     """Holds the adapters of one transformer.
 
@@ -44,10 +53,10 @@ class AdapterMerger:
         self._prefixes = tuple(prefixes)
         self._pristine: dict[str, Tensor] = {}
         self._totals: dict[str, Tensor] = {}  # float32 sums, alive only inside `apply`
-        self._applied: tuple[tuple[Path, float], ...] = ()
+        self._applied: tuple[AdapterFile, ...] = ()
 
-    def apply(self, adapters: Sequence[tuple[Path, float]]) -> None:
-        """Make `adapters` (file, weight) the ones that act, in place of those before.
+    def apply(self, adapters: Sequence[AdapterFile]) -> None:
+        """Make `adapters` the ones that act, in place of those before.
 
         Raises:
             ModelError: a file does not fit the transformer; the base weights are then restored.
@@ -56,7 +65,7 @@ class AdapterMerger:
         if wanted == self._applied:
             return
         self._restore()
-        changes = [(read_adapter(path, self._layers, self._prefixes), weight) for path, weight in wanted]
+        changes = [(read_adapter(file.path, self._layers, self._prefixes), file.weight) for file in wanted]
         for layers, weight in changes:
             for name, change in layers.items():
                 self._add(name, change, weight)

@@ -69,8 +69,12 @@ class Registry:
     def __init__(self) -> None:
         self._loaded: Components | None = None
 
-    def get(self, model: Model, precision: Precision, device: torch.device) -> Components:
+    def get(
+        self, model: Model, precision: Precision, device: torch.device, *, text_on_host: bool = False
+    ) -> Components:
         """The components of `model`, loaded now if they are not in memory.
+
+        `text_on_host` leaves the text encoder on the CPU when the model is loaded now.
 
         Raises:
             ModelError: the folder cannot be loaded.
@@ -82,8 +86,21 @@ class Registry:
         # `have` must not keep the old weights alive while the new ones arrive.
         del have
         self.unload()
-        self._loaded = load(model, precision, device)
+        self._loaded = load(model, precision, device, text_on_host=text_on_host)
         return self._loaded
+
+    def holds(self, model: Model, precision: Precision) -> bool:
+        """Whether these weights are in memory."""
+        have = self._loaded
+        return have is not None and (have.model.fingerprint, have.precision) == (model.fingerprint, precision)
+
+    def economise(self, *, text_on_host: bool) -> None:
+        """Return cached memory to the device; with `text_on_host` move the text encoder to the CPU."""
+        if self._loaded and text_on_host:
+            self._loaded.text_encoder.to("cpu")
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def unload(self) -> None:
         """Drop the weights in memory."""
@@ -93,7 +110,7 @@ class Registry:
             torch.cuda.empty_cache()
 
 
-def load(model: Model, precision: Precision, device: torch.device) -> Components:
+def load(model: Model, precision: Precision, device: torch.device, *, text_on_host: bool = False) -> Components:
     """Load every component of `model`.
 
     The VAE is put into channels_last memory format on the CPU, where its convolutions run about a third faster so.
@@ -123,7 +140,8 @@ def load(model: Model, precision: Precision, device: torch.device) -> Components
         if scheduler_config.get("stochastic_sampling"):
             raise ValueError("stochastic sampling is not supported, as a picture follows from its seed alone")
     for part in (transformer, vae, text_encoder):
-        part.requires_grad_(requires_grad=False).eval().to(device)
+        part.requires_grad_(requires_grad=False).eval()
+        part.to("cpu" if part is text_encoder and text_on_host else device)
     if device.type == "cpu":
         vae.to(memory_format=torch.channels_last)
     components = Components(

@@ -1,0 +1,55 @@
+"""Tensors kept on disk by content, safe to delete at any time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from torch import Tensor
+
+
+class TensorFolder:
+    """A folder of single tensors, each in a safetensors file named by its key.
+
+    Args:
+        folder: where they are; made when first needed. None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> Tensor | None:
+        """The tensor kept under `key`, on the CPU; None when there is none or it is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self._file(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            value: Tensor = load_file(path)["value"]
+        except (OSError, SafetensorError, KeyError):  # made again, and then written over
+            return None
+        return value
+
+    def write(self, key: str, value: Tensor) -> None:
+        """Keep `value` under `key`. A folder that cannot be written only costs time."""
+        from safetensors.torch import save
+
+        path = self._file(key)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tensor-")
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(save({"value": value.detach().cpu().contiguous()}))
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(path)
+        except OSError:
+            return
+
+    def _file(self, key: str) -> Path | None:
+        return self._folder / key[:2] / f"{key}.safetensors" if self._folder else None

@@ -1,0 +1,141 @@
+"""How many rows a batch may have, and what to give up, in order, when memory runs out all the same."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from workbench.engine.plan import Group, Shape
+from workbench.models.catalog import Model
+from workbench.models.checkpoint import read_json
+from workbench.models.loading import DTYPES
+
+# Tokens in one pass beyond which a larger batch gains nothing: the matrix products fill the device. Measured for the
+# CPU by benchmarks/engine.py; for CUDA from the arithmetic of an H200 (compute-bound from about 4000 tokens).
+_FULL = {"cpu": 1024, "cuda": 16384}
+_ACTIVATIONS = 32  # values alive per token and unit of width in a block: projections, their rotations, residuals
+_DECODER = 8  # feature maps of the second-finest level alive in the VAE's decoder
+_MARGIN = 0.8  # part of the free memory that is planned with
+
+
+def row_bytes(model: Model, shape: Shape, itemsize: int, *, guided: bool) -> int:
+    """Estimated activations of one row in one pass of the transformer, in bytes."""
+    config = read_json(model.path / "transformer" / "config.json")
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
+    return _tokens(model, shape) * width * _ACTIVATIONS * itemsize * (2 if guided else 1)
+
+
+def decode_bytes(model: Model, shape: Shape, itemsize: int) -> int:
+    """Estimated activations of the VAE's decoder for one picture, in bytes."""
+    config = read_json(model.path / "vae" / "config.json")
+    channels = config.get("decoder_block_out_channels") or config["block_out_channels"]
+    return shape.width * shape.height * int(channels[1]) * _DECODER * itemsize
+
+
+def batch_size(group: Group, model: Model, device: torch.device, limit: int | None, *, loaded: bool) -> int:
+    """Rows of one batch: as many as fit, but no more than speed the work up.
+
+    Args:
+        group: what is to be drawn.
+        model: its model.
+        device: where.
+        limit: bytes that may be used; None: what is free.
+        loaded: whether the weights are in memory already.
+    """
+    itemsize = DTYPES[group.precision].itemsize
+    free = available(device) if limit is None else limit
+    weights = 0 if loaded else model.weight_bytes
+    room = free * _MARGIN - weights - decode_bytes(model, group.shape, itemsize)
+    fitting = int(room // row_bytes(model, group.shape, itemsize, guided=group.guided))
+    passes = _tokens(model, group.shape) * (2 if group.guided else 1)
+    useful = _FULL.get(device.type, _FULL["cpu"]) // passes
+    return max(1, min(fitting, useful, len(group.jobs)))
+
+
+def available(device: torch.device) -> int:
+    """Free memory of the device, in bytes; on the CPU also within a container's limit."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    bounds = [_free_ram(), _free_cgroup()]
+    return min(bound for bound in bounds if bound is not None)
+
+
+def peak(device: torch.device) -> int:
+    """Peak memory in bytes: of the device since `reset_peak`, on the CPU of the process since it began."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(used if sys.platform == "darwin" else used * 1024)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start a new measurement of the device's peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device or the host ran out of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """What has been given up so far. Everything but tiles keeps the pixels (in float32 to 1/255)."""
+
+    rows: int  # of a batch
+    together: bool = True  # both passes of guidance at once
+    text_on_host: bool = False
+    tiled: bool = False
+    taken: tuple[str, ...] = field(default=())  # in words, in order
+
+    def next(self, stage: str, *, guided: bool, on_device: bool) -> Economy | None:
+        """The next rung after running out of memory in `stage`, or None when there is none left.
+
+        Args:
+            stage: 'load', 'text', 'denoise' or 'decode'.
+            guided: whether a row needs two passes.
+            on_device: whether the work is on an accelerator, so that the host is another place.
+        """
+        if stage == "denoise" and self.together and guided:
+            return self._take("guidance in two passes", together=False)
+        if stage == "denoise" and self.rows > 1:
+            return self._take(f"batch of {self.rows // 2}", rows=self.rows // 2)
+        if on_device and not self.text_on_host:
+            return self._take("text encoder on the CPU", text_on_host=True)
+        if stage == "decode" and not self.tiled:
+            return self._take("tiled VAE", tiled=True)
+        return None
+
+    def _take(self, words: str, **changes: int | bool) -> Economy:
+        return replace(self, taken=(*self.taken, words), **changes)  # type: ignore[arg-type]
+
+
+def _tokens(model: Model, shape: Shape) -> int:
+    return shape.width * shape.height // model.size_multiple**2 + shape.text_tokens
+
+
+def _free_ram() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return 4 * 2**30  # not told by this system: plan with little
+
+
+def _free_cgroup() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return None

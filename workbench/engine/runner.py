@@ -1,0 +1,248 @@
+"""Draws one group of jobs: weights, text, noise, steps, pictures; and falls back when memory runs out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from workbench.engine.decode import check_finite, decode
+from workbench.engine.denoise import Denoiser, Rows, make_rows
+from workbench.engine.events import CancelToken, Step
+from workbench.engine.memory import Economy, is_out_of_memory
+from workbench.engine.plan import Group, Job
+from workbench.engine.preview import preview
+from workbench.engine.text import TextCache
+from workbench.errors import GenerationError, WorkbenchError
+from workbench.models.adapters import AdapterFile
+from workbench.models.catalog import ModelCatalog
+from workbench.models.loading import Components, Registry
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_PREVIEW_SECONDS = 0.1  # between two previews of one batch: an eye sees no more, and each makes the host wait
+
+
+@dataclass
+class Outcome:
+    """What became of one job."""
+
+    job: Job
+    picture: Image.Image | None = None
+    error: WorkbenchError | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Drawing:
+    """The state that a batch's jobs share while they are drawn."""
+
+    jobs: tuple[Job, ...]
+    seconds: list[dict[str, float]]  # of each job, by stage
+    warnings: list[tuple[str, ...]]
+    open: set[int]  # jobs without outcome
+
+    def spend(self, stage: str, seconds: float, names: Sequence[int]) -> None:
+        """Share the time of a stage among the jobs that took part."""
+        for name in names:
+            spent = self.seconds[name]
+            spent[stage] = spent.get(stage, 0.0) + seconds / len(names)
+
+    def finish(self, name: int, picture: Image.Image | None = None, error: WorkbenchError | None = None) -> Outcome:
+        """The outcome of one job."""
+        self.open.discard(name)
+        return Outcome(self.jobs[name], picture, error, self.seconds[name], self.warnings[name])
+
+
+class GroupRunner:
+    """Runs the jobs of one group.
+
+    Args:
+        group: the jobs.
+        catalog: finds the model and its adapters.
+        registry: owns the weights.
+        texts: keeps embeddings.
+        lock: held while the model computes, never while results are handed out: several runs of one engine may
+            alternate, and each sees its own adapters.
+        device: where to compute.
+        economy: batch size, and what earlier groups had to give up.
+        tell: called with a `Step` after each step of each row.
+        cancel: looked at before every step.
+        preview_map: gives the latent-to-colour map, or None for no previews.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        catalog: ModelCatalog,
+        registry: Registry,
+        texts: TextCache,
+        lock: Lock,
+        device: torch.device,
+        economy: Economy,
+        tell: Callable[[Step], None],
+        cancel: CancelToken,
+        preview_map: Callable[[Components], Tensor] | None,
+    ) -> None:
+        self._group, self._catalog, self._registry, self._texts = group, catalog, registry, texts
+        self._lock, self._device, self._tell, self._cancel = lock, device, tell, cancel
+        self._preview_map = preview_map
+        self._adapters: tuple[AdapterFile, ...] = ()
+        self.economy = economy
+
+    def run(self) -> Iterator[Outcome]:
+        """Outcomes as pictures finish; stops early when cancelled."""
+        for jobs in self._group.batches(self.economy.rows):
+            if self._cancel.cancelled:
+                return
+            drawing = Drawing(jobs, [{} for _ in jobs], [() for _ in jobs], set(range(len(jobs))))
+            try:
+                yield from self._draw(drawing)
+            except WorkbenchError as error:
+                yield from [drawing.finish(name, error=error) for name in sorted(drawing.open)]
+            except Exception as error:  # a fault in one batch must not take the others with it
+                log.exception("batch failed")
+                wrapped = GenerationError(
+                    f"The picture could not be made: {type(error).__name__}: {' '.join(str(error).split())[:300]}.",
+                    "Please report this with the log.",
+                )
+                yield from [drawing.finish(name, error=wrapped) for name in sorted(drawing.open)]
+
+    def _draw(self, drawing: Drawing) -> Iterator[Outcome]:
+        start = time.perf_counter()
+        parts = self._with_less("load", self._load)
+        drawing.spend("load", time.perf_counter() - start, range(len(drawing.jobs)))
+        start = time.perf_counter()
+        texts = self._with_less("text", lambda: self._encode(parts, drawing))
+        drawing.spend("text", time.perf_counter() - start, range(len(drawing.jobs)))
+        pending = [make_rows(parts, drawing.jobs, texts, *self._grid(parts))]
+        while pending and not self._cancel.cancelled:
+            rows = pending.pop(0)
+            if len(rows.names) > self.economy.rows:
+                pending[:0] = rows.split(self.economy.rows)
+                continue
+            yield from self._denoise(parts, rows, drawing, pending)
+
+    def _denoise(self, parts: Components, rows: Rows, drawing: Drawing, pending: list[Rows]) -> Iterator[Outcome]:
+        height, width = self._grid(parts)
+        matrix = self._map(parts)
+        denoiser = Denoiser(parts, height, width, self._group.shape.text_tokens)
+        shown = 0.0
+        while rows.names and not self._cancel.cancelled:
+            start = time.perf_counter()
+            try:
+                with self._lock:
+                    parts.adapters.apply(self._adapters)
+                    estimate = denoiser.step(rows, together=self.economy.together)
+            except (RuntimeError, MemoryError) as error:
+                self._give_up_something(error, "denoise")
+                pending.insert(0, rows)  # goes on at the same step, in smaller batches if need be
+                return
+            names = list(rows.names)
+            done = rows.leave()
+            if done and parts.device.type == "cuda":
+                torch.cuda.synchronize(parts.device)
+            drawing.spend("denoise", time.perf_counter() - start, names)
+            now = time.monotonic()
+            show = matrix is not None and (bool(done) or now - shown >= _PREVIEW_SECONDS)
+            shown = now if show else shown
+            for row, name in enumerate(names):
+                job = drawing.jobs[name]
+                picture = preview(matrix, estimate[row], height, width) if show and matrix is not None else None
+                self._tell(Step(job.digest, rows.step, job.steps, picture))
+            for name, latents, failed_at in done:
+                yield self._finish(parts, drawing, name, latents, failed_at)
+
+    def _finish(self, parts: Components, drawing: Drawing, name: int, latents: Tensor, failed_at: Tensor) -> Outcome:
+        height, width = self._grid(parts)
+        start = time.perf_counter()
+        try:
+            check_finite(drawing.jobs[name], failed_at)
+
+            def pixels() -> Image.Image:
+                with self._lock:
+                    return decode(parts, latents, height, width, tiled=self.economy.tiled)
+
+            picture = self._with_less("decode", pixels)
+        except WorkbenchError as error:
+            return drawing.finish(name, error=error)
+        drawing.spend("decode", time.perf_counter() - start, [name])
+        return drawing.finish(name, picture)
+
+    def _load(self) -> Components:
+        model = self._catalog.model(self._group.model)
+        self._adapters = tuple(
+            AdapterFile(self._catalog.adapter_path(name), self._catalog.adapter_fingerprint(name), weight)
+            for name, weight in self._group.adapters
+        )
+        with self._lock:
+            parts = self._registry.get(
+                model, self._group.precision, self._device, text_on_host=self.economy.text_on_host
+            )
+            parts.adapters.apply(self._adapters)
+        return parts
+
+    def _encode(self, parts: Components, drawing: Drawing) -> list[tuple[Tensor, Tensor]]:
+        """Text and negative text (1, L, D) of every job; notes what of them is not read."""
+        length = self._group.shape.text_tokens
+        embeddings = []
+        for name, job in enumerate(drawing.jobs):
+            with self._lock:
+                text, warning = self._texts.get(parts, job.recipe.prompt, length)
+                negative, second = text, ""
+                if job.guided:
+                    negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")
+            drawing.warnings[name] = tuple(sentence for sentence in (warning, second) if sentence)
+            embeddings.append((text, negative))
+        return embeddings
+
+    def _map(self, parts: Components) -> Tensor | None:
+        if self._preview_map is None:
+            return None
+        with self._lock:
+            return self._preview_map(parts)
+
+    def _grid(self, parts: Components) -> tuple[int, int]:
+        """Rows and columns of picture tokens."""
+        shape = self._group.shape
+        return shape.height // parts.patch_pixels, shape.width // parts.patch_pixels
+
+    def _with_less(self, stage: str, work: Callable[[], T]) -> T:
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                self._give_up_something(error, stage)
+
+    def _give_up_something(self, error: Exception, stage: str) -> None:
+        """Take the next rung of the memory ladder, or raise: `error` itself when it is of another kind.
+
+        Raises:
+            GenerationError: out of memory on the last rung.
+        """
+        if not is_out_of_memory(error):
+            raise error
+        economy = self.economy.next(stage, guided=self._group.guided, on_device=self._device.type != "cpu")
+        if economy is None:
+            shape = self._group.shape
+            raise GenerationError(
+                f"Memory ran out while drawing {shape.width} x {shape.height} pixels with {self._group.model} "
+                f"({stage}), with nothing left to save.",
+                "Draw a smaller picture, close other programs, or use a smaller model.",
+            ) from None
+        log.warning("out of memory in %s: %s", stage, economy.taken[-1])
+        error.__traceback__ = None  # its frames hold the tensors that filled the memory
+        self.economy = economy
+        with self._lock:
+            self._registry.economise(text_on_host=economy.text_on_host)

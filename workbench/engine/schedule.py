@@ -1,0 +1,47 @@
+"""Noise levels of a run, as `Flux2KleinPipeline` sets them.
+
+The scheduler class of diffusers turns evenly spaced levels into shifted ones; the shift `mu` grows with the number of
+picture tokens and of steps when the scheduler's configuration asks for a dynamic shift.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def empirical_mu(tokens: int, steps: int) -> float:
+    """The logarithm of the time shift for a picture of `tokens` tokens in `steps` steps.
+
+    Two straight lines in the number of tokens, fitted for 10 and for 200 steps, with linear interpolation between; past
+    4300 tokens the second holds for all. Source: `compute_empirical_mu` in diffusers' FLUX.2 pipelines.
+    """
+    at_200 = 0.00016927 * tokens + 0.45666666
+    if tokens > 4300:
+        return float(at_200)
+    at_10 = 8.73809524e-05 * tokens + 1.89833333
+    slope = (at_200 - at_10) / 190.0
+    return float(slope * steps + (at_200 - 200.0 * slope))
+
+
+def noise_levels(config: dict[str, Any], tokens: int, steps: int) -> tuple[Tensor, Tensor]:
+    """Timesteps and noise levels of one run.
+
+    Args:
+        config: the configuration of a `FlowMatchEulerDiscreteScheduler`.
+        tokens: picture tokens, (height / 16) * (width / 16).
+        steps: denoising steps, 1 or more.
+
+    Returns:
+        Timesteps (steps,), 0 to 1000, and sigmas (steps + 1,), 1 to 0, the last one the end; both float32 on the CPU.
+    """
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler.from_config(config)
+    even = None if config.get("use_flow_sigmas") else np.linspace(1.0, 1 / steps, steps)
+    mu = empirical_mu(tokens, steps)
+    scheduler.set_timesteps(num_inference_steps=steps, sigmas=even, mu=mu, device="cpu")
+    return scheduler.timesteps.to(torch.float32), scheduler.sigmas.to(torch.float32)
