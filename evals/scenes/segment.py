@@ -24,7 +24,7 @@ CONTRAST = 15.0  # Euclidean CIELAB distance from the background at which a pixe
 SAME_COLOUR = 15.0  # Euclidean CIELAB radius of one flat colour with its noise
 LEAST_AREA = 0.0035  # share of the picture below which a region is a speck, not an object
 LEAST_STROKE = 0.0010  # the same for the strokes of letters
-LEAST_SHARE = 0.15  # a second colour must fill this share of a region's core to be an object of its own
+LEAST_SHARE = 0.08  # a second colour must fill this share of a region's core to be an object of its own
 THIN = 3.5  # pixels from the rim to the middle of the widest part, below which a region is a stroke
 SMALL_HOLE = 0.02  # share of an object's area below which a hole is noise
 
@@ -151,7 +151,7 @@ def _core_colours(core: Mask, lab: Floats, rgb: Floats, background: Floats) -> l
             if alike.sum() < LEAST_SHARE * total or ndimage.distance_transform_edt(alike).max() < least:
                 break
         found.append((colour_lab, colour_rgb))
-        left &= np.linalg.norm(lab - colour_lab, axis=-1) >= 2 * SAME_COLOUR
+        left &= np.linalg.norm(lab - colour_lab, axis=-1) >= 1.4 * SAME_COLOUR
     return found
 
 

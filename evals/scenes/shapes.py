@@ -117,7 +117,8 @@ def _turned(side: Floats, aspect: float, turn: float) -> tuple[Floats, Floats]:
 
 
 def _circle(x: Floats, y: Floats, _: float) -> Mask:
-    return x**2 + y**2 < 1
+    inside: Mask = x**2 + y**2 < 1
+    return inside
 
 
 def _ring(x: Floats, y: Floats, hole: float) -> Mask:
@@ -125,11 +126,13 @@ def _ring(x: Floats, y: Floats, hole: float) -> Mask:
 
 
 def _square(x: Floats, y: Floats, _: float) -> Mask:
-    return np.maximum(abs(x), abs(y)) < 1
+    inside: Mask = np.maximum(abs(x), abs(y)) < 1
+    return inside
 
 
 def _diamond(x: Floats, y: Floats, _: float) -> Mask:
-    return abs(x) + abs(y) < 1.2
+    inside: Mask = abs(x) + abs(y) < 1.2
+    return inside
 
 
 def _triangle(x: Floats, y: Floats, _: float) -> Mask:
