@@ -48,8 +48,13 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen to this job."""
+        """Whether the job is over and whoever asked was told."""
         return self._over.is_set()
+
+    @property
+    def active(self) -> bool:
+        """Whether the job waits or runs."""
+        return self.state in ("waiting", "running")
 
     def cancel(self) -> None:
         """Stop: a waiting job never starts, a running one stops within one step. A finished job stays as it is."""
@@ -104,7 +109,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._jobs: list[Job] = []
         self._lock = threading.Lock()
-        self._closed = False
+        self.closed = False
         _workers.add(self)
 
     def submit(self, title: str, body: Body, changed: Callable[[Job], None] | None = None) -> Job:
@@ -115,7 +120,7 @@ class Worker:
         """
         job = Job(title, body, changed)
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise WorkbenchError("This panel was closed.", "Make a new one.")
             self._jobs = [*self.unfinished(), job]
             if self._thread is None:
@@ -126,12 +131,12 @@ class Worker:
 
     def unfinished(self) -> list[Job]:
         """Jobs that are waiting or running, oldest first."""
-        return [job for job in self._jobs if not job.finished]
+        return [job for job in self._jobs if job.active]
 
     def close(self, timeout: float | None = 10.0) -> bool:
         """Cancel everything and wait up to `timeout` seconds for the thread. Returns whether it ended."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             jobs, thread = self.unfinished(), self._thread
         for job in jobs:
             job.cancel()
@@ -150,18 +155,27 @@ def _serve(jobs: queue.SimpleQueue[Job | None]) -> None:
 
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
-_of_session: weakref.WeakKeyDictionary[Session, Worker] = weakref.WeakKeyDictionary()
+_of_session: weakref.WeakKeyDictionary[Session, dict[str, Worker]] = weakref.WeakKeyDictionary()
 _of_session_lock = threading.Lock()
 
 
 def worker_of(session: Session) -> Worker:
-    """The one worker of `session`: panels that share a session share its queue."""
+    """The one worker that owns the model of `session`: panels that share a session share its queue."""
+    return _thread_of(session, "workbench-worker")
+
+
+def planner_of(session: Session) -> Worker:
+    """A second thread of `session` for what needs no model, such as checks and estimates."""
+    return _thread_of(session, "workbench-planner")
+
+
+def _thread_of(session: Session, name: str) -> Worker:
     with _of_session_lock:
-        worker = _of_session.get(session)
-        if worker is None or worker._closed:
-            worker = _of_session[session] = Worker()
-            weakref.finalize(session, worker.close, timeout=0)
-        return worker
+        workers = _of_session.setdefault(session, {})
+        if name not in workers or workers[name].closed:
+            workers[name] = Worker(name)
+            weakref.finalize(session, workers[name].close, timeout=0)
+        return workers[name]
 
 
 @lru_cache(maxsize=1)
