@@ -260,4 +260,5 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", "") or error).split()).rstrip(".")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(reason.split()).rstrip(".")
