@@ -1,0 +1,124 @@
+"""Build the embedded model's parts from its recipe, and put them together as an ordinary diffusers folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import Flux2KleinPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers.models import AutoencoderKLFlux2, Flux2Transformer2DModel
+from torch import Tensor, nn
+from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
+
+from workbench.nano.tokenizer import build_tokenizer
+
+TEXT_LAYERS = (1, 2, 3)  # hidden states that the transformer reads; the third is the last, after the final norm
+
+
+def build_transformer(config: dict[str, Any], latent_channels: int, text_width: int) -> Flux2Transformer2DModel:
+    """A fresh transformer of the sizes in `config`, initialised as adaLN-zero (Peebles and Xie 2023).
+
+    Zero gates make every block the identity at first and a zero output layer predicts zero velocity, so that training
+    starts from a calm place.
+    """
+    heads = config["heads"]
+    transformer = Flux2Transformer2DModel(
+        in_channels=4 * latent_channels,
+        num_layers=config["double_blocks"],
+        num_single_layers=config["single_blocks"],
+        attention_head_dim=config["width"] // heads,
+        num_attention_heads=heads,
+        joint_attention_dim=len(TEXT_LAYERS) * text_width,
+        axes_dims_rope=tuple(config["rope_dims"]),
+        rope_theta=config["rope_theta"],
+        mlp_ratio=config["mlp_ratio"],
+        guidance_embeds=False,
+    )
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+    for modulation in (
+        transformer.double_stream_modulation_img,
+        transformer.double_stream_modulation_txt,
+        transformer.single_stream_modulation,
+    ):
+        nn.init.zeros_(modulation.linear.weight)
+    nn.init.zeros_(transformer.norm_out.linear.weight)
+    nn.init.zeros_(transformer.proj_out.weight)
+    return transformer
+
+
+def build_text_encoder(config: dict[str, Any], tokenizer: Qwen2Tokenizer) -> Qwen3ForCausalLM:
+    """A fresh Qwen3 of three layers; its language-model head is tied and never used."""
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=config["width"],
+            intermediate_size=3 * config["width"],
+            num_hidden_layers=len(TEXT_LAYERS),
+            num_attention_heads=config["heads"],
+            num_key_value_heads=config["heads"],
+            head_dim=config["width"] // config["heads"],
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def tokenize(tokenizer: Qwen2Tokenizer, prompts: list[str], length: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, each (batch, length), exactly as `Flux2KleinPipeline` makes them.
+
+    Raises:
+        ValueError: a prompt needs more than `length` tokens; training must not learn from cut sentences.
+    """
+    texts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+        for prompt in prompts
+    ]
+    batch = tokenizer(texts, return_tensors="pt", padding="max_length", max_length=length)
+    if batch["input_ids"].shape[1] > length:
+        raise ValueError(f"a prompt needs {batch['input_ids'].shape[1]} tokens, more than {length}")
+    return batch["input_ids"], batch["attention_mask"]
+
+
+def encode_text(text_encoder: Qwen3ForCausalLM, ids: Tensor, mask: Tensor) -> Tensor:
+    """Hidden states of the layers that are read, side by side: (batch, length, 3 * text width)."""
+    states = text_encoder.model(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+    return torch.cat([states.hidden_states[layer] for layer in TEXT_LAYERS], dim=-1)
+
+
+def position_ids(length: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Rotary positions (t, h, w, l) of `length` text tokens and of height x width picture tokens."""
+    text = torch.zeros(length, 4)
+    text[:, 3] = torch.arange(length)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    picture = torch.zeros(height * width, 4)
+    picture[:, 1], picture[:, 2] = rows.flatten(), columns.flatten()
+    return text, picture
+
+
+def save_pipeline(
+    folder: Path,
+    transformer: Flux2Transformer2DModel,
+    text_encoder: Qwen3ForCausalLM,
+    vae: AutoencoderKLFlux2,
+    *,
+    shift: float,
+    is_distilled: bool,
+) -> None:
+    """Write everything to `folder` as `Flux2KleinPipeline.from_pretrained` reads it, weights in bfloat16.
+
+    The autoencoder stays in float32: it is small, and its batch-norm statistics decide every colour.
+    """
+    Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False),
+        vae=vae,
+        text_encoder=text_encoder.to(torch.bfloat16),
+        tokenizer=build_tokenizer(),
+        transformer=transformer.to(torch.bfloat16),
+        is_distilled=is_distilled,
+    ).save_pretrained(folder, safe_serialization=True)

@@ -1,0 +1,206 @@
+"""Train klein-nano-base: a FLUX.2 klein transformer and its text encoder together, by flow matching.
+
+The target is the velocity `noise - latents` on the straight path `(1 - t) * latents + t * noise` (Lipman et al. 2023;
+Liu et al. 2023), with logit-normal times (Esser et al. 2024). Every draw of a step comes from a generator seeded with
+(seed, step), so a resumed run continues as if it had not stopped. Run the command again to resume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from diffusers.models import AutoencoderKLFlux2
+from torch import Tensor, nn
+
+from workbench.nano.checkpoint import load_checkpoint, save_checkpoint
+from workbench.nano.model import (
+    build_text_encoder,
+    build_transformer,
+    encode_text,
+    position_ids,
+    save_pipeline,
+    tokenize,
+)
+from workbench.nano.pool import Pool, open_pool
+from workbench.nano.tokenizer import build_tokenizer
+
+FULL_SIDE = 8  # token rows of the full-size picture; smaller stages spread their positions over the same range
+
+
+class Denoiser(nn.Module):
+    """Text encoder and transformer as one module, so that they share optimiser, average and checkpoint."""
+
+    def __init__(self, config: dict[str, Any], latent_channels: int) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(config["text_encoder"], build_tokenizer())
+        self.transformer = build_transformer(config["transformer"], latent_channels, config["text_encoder"]["width"])
+
+    def forward(
+        self, latents: Tensor, time: Tensor, ids: Tensor, mask: Tensor, text_pos: Tensor, pos: Tensor
+    ) -> Tensor:
+        """Velocity (b, tokens, channels) at `time` (b,) in 0 to 1 for noisy `latents` (b, tokens, channels)."""
+        velocity: Tensor = self.transformer(
+            hidden_states=latents,
+            encoder_hidden_states=encode_text(self.text_encoder, ids, mask),
+            timestep=time,
+            img_ids=pos,
+            txt_ids=text_pos,
+            return_dict=False,
+        )[0]
+        return velocity
+
+
+def batch_of(
+    pool: Pool, empty: tuple[Tensor, Tensor], size: int, config: dict[str, Any], seed: int, step: int
+) -> dict[str, Tensor]:
+    """The batch of `step`: a function of (seed, step) alone."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    rows = torch.randint(len(pool.latents), (size,), generator=generator).numpy()
+    clean = torch.from_numpy(pool.latents[rows]).float()
+    ids, mask = torch.from_numpy(pool.ids[rows]).long(), torch.from_numpy(pool.mask[rows]).long()
+    dropped = torch.rand(size, generator=generator) < config["prompt_dropout"]
+    ids[dropped], mask[dropped] = empty
+    noise = torch.randn(clean.shape, generator=generator)
+    time = torch.sigmoid(torch.randn(size, generator=generator) + config["timestep_mean"])
+    return {"clean": clean, "noise": noise, "time": time, "ids": ids, "mask": mask}
+
+
+def optimizers_for(model: Denoiser, config: dict[str, Any]) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside blocks, AdamW for embeddings, modulation, norms and the outer projections."""
+    inside, rest = [], []
+    for name, parameter in model.named_parameters():
+        (inside if parameter.ndim == 2 and ("blocks." in name or ".layers." in name) else rest).append(parameter)
+    decay = config["weight_decay"]
+    return [
+        torch.optim.Muon(inside, lr=config["learning_rate"], weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=config["adamw_learning_rate"], betas=(0.9, 0.98), weight_decay=decay),
+    ]
+
+
+def train(config: dict[str, Any], out: Path, device: str, stop_after: float | None = None) -> None:
+    """Run all stages, resuming from `out / "checkpoint"` when it is there, and save the averaged model as a pipeline.
+
+    Args:
+        config: the recipe.
+        out: holds `vae/` from `train_vae`, and receives pools, checkpoints, `log.jsonl` and `pipeline/`.
+        device: "cpu" or "cuda".
+        stop_after: seconds after which to save and leave; run again to go on.
+    """
+    settings, seed = config["training"], config["seed"]
+    torch.manual_seed(seed)
+    vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device).eval()
+    model = Denoiser(config, vae.config.latent_channels).to(device)
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    optimizers = optimizers_for(model, settings)
+    base_rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    step = load_checkpoint(out / "checkpoint", model, average, optimizers)
+    total = sum(stage["steps"] for stage in settings["stages"])
+    length = config["text_encoder"]["max_sequence_length"]
+    empty = tuple(part[0] for part in tokenize(build_tokenizer(), [""], length))
+    started, first_step = time.perf_counter(), step
+    begins = 0
+    for stage in settings["stages"]:
+        ends = begins + stage["steps"]
+        if step < ends:
+            side = stage["size"] // 16
+            pool = open_pool(
+                out / f"pool-{stage['size']}",
+                vae,
+                size=stage["size"],
+                scenes=stage["scenes"],
+                length=length,
+                seed=seed,
+                device=device,
+            )
+            text_pos, pos = position_ids(length, side, side)
+            spread = FULL_SIDE / side
+            pos[:, 1:3] = pos[:, 1:3] * spread + (spread - 1) / 2
+        while step < ends:
+            step += 1
+            rate = min(1.0, step / settings["warmup_steps"], (total - step + 1) / settings["decay_steps"])
+            for group, base in zip((g for o in optimizers for g in o.param_groups), base_rates, strict=True):
+                group["lr"] = base * rate
+            batch = {
+                k: v.to(device) for k, v in batch_of(pool, empty, stage["batch_size"], settings, seed, step).items()
+            }
+            t = batch["time"][:, None, None]
+            noisy = (1 - t) * batch["clean"] + t * batch["noise"]
+            velocity = model(noisy, batch["time"], batch["ids"], batch["mask"], text_pos, pos)
+            loss = (velocity - (batch["noise"] - batch["clean"])).square().mean()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if not torch.isfinite(norm):
+                raise RuntimeError(f"the gradient is not finite at step {step}; the last checkpoint is kept in {out}")
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            _follow(average, model, min(settings["ema_decay"], (step + 1) / (step + 10)))
+            if step % 25 == 0:
+                _log(
+                    out,
+                    step,
+                    total,
+                    loss.item(),
+                    float(norm),
+                    stage,
+                    (time.perf_counter() - started) / (step - first_step),
+                )
+            timed_out = stop_after is not None and time.perf_counter() - started > stop_after
+            if step % settings["checkpoint_every"] == 0 or step == total or timed_out:
+                save_checkpoint(out / "checkpoint", model, average, optimizers, step)
+                export(config, average, vae, out / "pipeline")
+            if timed_out:
+                return
+        begins = ends
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    parameters = zip(average.parameters(), model.parameters(), strict=True)
+    for slow, fast in parameters:
+        slow.lerp_(fast, 1 - decay)
+
+
+def _log(out: Path, step: int, total: int, loss: float, norm: float, stage: dict[str, Any], seconds: float) -> None:
+    record = {
+        "step": step,
+        "loss": round(loss, 5),
+        "norm": round(norm, 3),
+        "size": stage["size"],
+        "seconds_per_step": round(seconds, 3),
+    }
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    rate = stage["batch_size"] / seconds
+    print(f"step {step}/{total}  {stage['size']} px  loss {loss:.4f}  norm {norm:.2f}  {rate:.0f} scenes/s", flush=True)
+
+
+def export(config: dict[str, Any], model: Denoiser, vae: AutoencoderKLFlux2, folder: Path) -> None:
+    """Write `model` as a diffusers pipeline folder, without touching the weights in training."""
+    parts = copy.deepcopy(model)
+    shift = config["training"]["shift"]
+    save_pipeline(folder, parts.transformer, parts.text_encoder, vae, shift=shift, is_distilled=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--stop-after", type=float, help="seconds; save and leave, run again to go on")
+    args = parser.parse_args()
+    config = yaml.safe_load(args.config.read_text())
+    (args.out / "recipe.yaml").write_text(args.config.read_text())
+    train(config, args.out, args.device, args.stop_after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Train the embedded model's autoencoder (`AutoencoderKLFlux2`) on crops of rendered scenes.
+
+First both halves learn on crops: the loss is L1 plus squared error of the picture, and a light KL term that keeps
+latents near unit scale. The batch-norm statistics, which normalise latents for the transformer, are measured on whole
+pictures. Then the encoder is frozen and the decoder alone learns on whole pictures, whose group-norm statistics differ
+from those of crops, with noise on the latents, so that it forgives small errors of the transformer. That second phase
+leaves the latent space as it is: it may run while the transformer trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from diffusers.models import AutoencoderKLFlux2
+from torch import Tensor
+from torch.nn import functional as F
+
+from workbench.nano.render import render
+from workbench.nano.scenes import sample_scene
+
+
+def build_vae(config: dict[str, Any]) -> AutoencoderKLFlux2:
+    """A fresh autoencoder of the sizes in `config` (the `vae` section of the recipe)."""
+    return AutoencoderKLFlux2(
+        latent_channels=config["latent_channels"],
+        block_out_channels=tuple(config["block_out_channels"]),
+        layers_per_block=1,
+        norm_num_groups=config["norm_num_groups"],
+        sample_size=128,
+    )
+
+
+def crops(rng: Random, count: int, crop: int) -> Tensor:
+    """`count` crops from scenes at 96 to 160 px as float32 (count, 3, crop, crop) in -1 to 1.
+
+    Four in five are centred near an item, because a flat background teaches nothing.
+    """
+    batch = np.empty((count, crop, crop, 3), np.uint8)
+    for row in batch:
+        scene = sample_scene(rng)
+        size = rng.choice((96, 128, 128, 160))
+        picture = render(scene, size)
+        item = rng.choice(scene.items)
+        reach = item.radius if rng.random() < 0.8 else 1.0
+        x = int((item.x + rng.uniform(-reach, reach)) * size) - crop // 2
+        y = int((item.y + rng.uniform(-reach, reach)) * size) - crop // 2
+        x, y = min(max(x, 0), size - crop), min(max(y, 0), size - crop)
+        row[:] = picture[y : y + crop, x : x + crop]
+    return to_model(batch)
+
+
+def to_model(pictures: np.ndarray) -> Tensor:
+    """uint8 (batch, height, width, 3) to float32 (batch, 3, height, width) in -1 to 1, channels last in memory."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def patchify(latents: Tensor) -> Tensor:
+    """(b, c, h, w) to (b, 4c, h/2, w/2), channel order (c, dy, dx), as FLUX.2 packs latents."""
+    b, c, h, w = latents.shape
+    return latents.view(b, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(b, 4 * c, h // 2, w // 2)
+
+
+def train(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
+    """Run the recipe and save the model, in diffusers' layout, to `out / "vae"`."""
+    torch.manual_seed(seed)
+    rng = Random(seed)
+    vae = build_vae(config).to(device, memory_format=torch.channels_last)
+    steps = config["steps"]
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config["learning_rate"], total_steps=steps, pct_start=0.05
+    )
+    started = time.perf_counter()
+    for step in range(1, steps + 1):
+        pictures = crops(rng, config["batch_size"], config["crop"]).to(device)
+        posterior = vae.encode(pictures).latent_dist  # fp32: bf16 convolutions this small are slower on a CPU
+        decoded = vae.decode(posterior.sample()).sample
+        error = F.mse_loss(decoded, pictures)
+        loss = F.l1_loss(decoded, pictures) + error + config["kl_weight"] * _kl(posterior.mean, posterior.logvar)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0 or step == steps:
+            psnr = 10 * np.log10(4 / error.item())
+            rate = step * config["batch_size"] / (time.perf_counter() - started)
+            std = posterior.mean.std().item()
+            print(
+                f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  latent std {std:.2f}  {rate:.0f} crops/s",
+                flush=True,
+            )
+    vae.eval()
+    measure_statistics(vae, config["statistics_scenes"], seed, device)
+    vae.save_pretrained(out / "vae")
+
+
+def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
+    """Train the decoder of `out / "vae"` on whole pictures, and save the result to `out / "vae-polished"`."""
+    torch.manual_seed(seed)
+    rng = Random(seed + 2)
+    vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device).eval().requires_grad_(False)
+    parts = (vae.decoder, vae.post_quant_conv)
+    parameters = [parameter.requires_grad_() for part in parts for parameter in part.parameters()]
+    steps = config["decoder_steps"]
+    optimizer = torch.optim.AdamW(parameters, lr=config["decoder_learning_rate"], betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config["decoder_learning_rate"], total_steps=steps, pct_start=0.05
+    )
+    for step in range(1, steps + 1):
+        size = rng.choice((64, 96, 128, 128, 128, 160))
+        count = config["decoder_pixels"] // size**2
+        pictures = to_model(np.stack([render(sample_scene(rng), size) for _ in range(count)])).to(device)
+        with torch.no_grad():
+            latents = vae.encode(pictures).latent_dist.mode()
+            scale = latents.std((0, 2, 3), keepdim=True) * config["decoder_noise"] * torch.rand(count, 1, 1, 1)
+            latents = latents + scale * torch.randn_like(latents)
+        decoded = vae.decode(latents).sample
+        error = F.mse_loss(decoded, pictures)
+        loss = F.l1_loss(decoded, pictures) + error
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0 or step == steps:
+            print(
+                f"decoder {step}/{steps}  loss {loss.item():.4f}  psnr {10 * np.log10(4 / error.item()):.2f} dB",
+                flush=True,
+            )
+        if step % 500 == 0 or step == steps:
+            vae.save_pretrained(out / "vae-polished")
+
+
+def _kl(mean: Tensor, logvar: Tensor) -> Tensor:
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+
+
+@torch.no_grad()
+def measure_statistics(vae: AutoencoderKLFlux2, scenes: int, seed: int, device: str) -> None:
+    """Set `vae.bn` to the mean and variance of patchified latents over `scenes` whole pictures of 128 px."""
+    rng = Random(seed + 1)
+    latents = []
+    for _ in range(scenes // 32):
+        pictures = to_model(np.stack([render(sample_scene(rng)) for _ in range(32)])).to(device)
+        latents.append(patchify(vae.encode(pictures).latent_dist.mode()))
+    values = torch.cat(latents)  # (scenes, 4c, 8, 8)
+    vae.bn.running_mean.copy_(values.mean((0, 2, 3)))
+    vae.bn.running_var.copy_(values.var((0, 2, 3)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--decoder-only", action="store_true", help="run the second phase on OUT/vae")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    config = yaml.safe_load(args.config.read_text())
+    if not args.decoder_only:
+        train(config["vae"], config["seed"], args.out, args.device)
+    polish_decoder(config["vae"], config["seed"], args.out, args.device)
+
+
+if __name__ == "__main__":
+    main()
