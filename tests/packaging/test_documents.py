@@ -40,7 +40,7 @@ def test_table_of_errors_is_complete() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
-    found = [errors.WorkbenchError, *_below(errors.WorkbenchError)]
+    found: list[type[errors.WorkbenchError]] = [errors.WorkbenchError, *_below(errors.WorkbenchError)]
     classes = {cls.code: cls.__name__ for cls in found}
     assert len(classes) == len(found), "two errors share a code"
     table = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
