@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 import evals
+import evals.cli
 import finetune.cli
 import workbench.cli
 from workbench import errors
@@ -89,7 +90,11 @@ def test_yaml_of_the_readme_is_the_grid_of_its_python() -> None:
 
 
 def test_commands_of_the_readme_exist_with_their_options() -> None:
-    apps: dict[str, typer.Typer] = {"workbench": workbench.cli.app, "finetune": finetune.cli.app}
+    apps: dict[str, typer.Typer] = {
+        "workbench": workbench.cli.app,
+        "evals": evals.cli.app,
+        "finetune": finetune.cli.app,
+    }
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith(tuple(apps))]
     assert len(lines) >= 6
     for line in lines:
