@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import generate, listings, verify
+from workbench.cli import generate, grid, listings, verify
 from workbench.cli._common import example
 
 app = typer.Typer(
@@ -42,6 +42,10 @@ app.command(
         "workbench generate --prompt 'the word \"FLUX\"' --set steps=20 --set guidance_scale=3 --json",
     ),
 )(generate.generate)
+app.command(
+    "grid",
+    epilog=example("workbench grid shapes.yaml --dry-run", "workbench grid shapes.yaml --out shapes"),
+)(grid.grid)
 app.command("verify", epilog=example("workbench verify circle.png"))(verify.verify)
 app.command("models", epilog=example("workbench models --json"))(listings.models)
 app.command("fields", epilog=example("workbench fields"))(listings.fields)

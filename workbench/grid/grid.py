@@ -232,7 +232,7 @@ def _seeds(seeds: Sequence[int] | int | None, base: Recipe, limit: int) -> tuple
     amount = seeds if isinstance(seeds, int) else len(seeds)
     if amount > limit:
         raise GridError(f"The grid has {amount:,} seeds, more than {limit:,} pictures.", "Take fewer seeds.")
-    chosen = tuple(range(base.seed, base.seed + seeds)) if isinstance(seeds, int) else tuple(seeds)
+    chosen: tuple[Any, ...] = tuple(range(base.seed, base.seed + seeds)) if isinstance(seeds, int) else tuple(seeds)
     for seed in chosen:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise GridError(f"{seed!r} is not a seed.", "Seeds are whole numbers from 0 to 2^63 - 1.")
