@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+from workbench.models import ModelCatalog
+
+if TYPE_CHECKING:
+    from workbench.engine import Engine
+
+# No deadline: the machine may be busy with other work.
+settings.register_profile("workbench", deadline=None, max_examples=50)
+settings.load_profile("workbench")
 
 DYNAMIC = {"num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": True, "time_shift_type": "exponential"}
 STATIC = {"num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": False}
@@ -110,3 +120,51 @@ def _byte_symbols() -> list[str]:
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(len(rest))]
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tiny_klein: TinyKlein, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workbench home with the adapters 'plain' and 'scaled' for the model 'tiny-base'."""
+    home = tmp_path_factory.mktemp("home")
+    write_adapter(home / "adapters" / "plain.safetensors", tiny_klein.base, rank=4, seed=1)
+    write_adapter(home / "adapters" / "scaled.safetensors", tiny_klein.base, rank=2, seed=2, alpha=6.0)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tiny_catalog(tiny_klein: TinyKlein, tiny_home: Path) -> ModelCatalog:
+    """The catalog of the tiny models and adapters, on the CPU."""
+    return ModelCatalog(tiny_home, tiny_klein.root, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_catalog: ModelCatalog) -> Engine:
+    """An engine over the tiny models; batches of at most four."""
+    from workbench.engine import Engine
+
+    return Engine(tiny_catalog, device="cpu", batch_size=4)
+
+
+def write_adapter(path: Path, model: Path, *, rank: int, seed: int, alpha: float | None = None) -> Path:
+    """Write a random LoRA on the attention of `model`, strong enough to be seen, with diffusers names."""
+    import torch
+    from safetensors.torch import save_file
+
+    from workbench.models.checkpoint import read_header
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    header = read_header(model / "transformer" / "diffusion_pytorch_model.safetensors")
+    for key, entry in header.items():
+        name = key.removesuffix(".weight")
+        if not name.endswith(("attn.to_q", "attn.to_out.0", "attn.to_qkv_mlp_proj")):
+            continue
+        out_features, in_features = entry["shape"]
+        prefix = f"transformer.{name}"
+        tensors[f"{prefix}.lora_A.weight"] = torch.randn(rank, in_features, generator=generator) * in_features**-0.5
+        tensors[f"{prefix}.lora_B.weight"] = torch.randn(out_features, rank, generator=generator) * 0.5
+        if alpha is not None:
+            tensors[f"{prefix}.alpha"] = torch.tensor(alpha)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+    return path

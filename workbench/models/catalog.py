@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from workbench.errors import ModelError, nearest
 from workbench.models.checkpoint import deciding_files, read_header, read_json, refuse_pickle
@@ -15,6 +17,8 @@ from workbench.models.device import choose_device, default_precision
 from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
 from workbench.recipe import Precision
+
+T = TypeVar("T")
 
 EMBEDDED = Path(__file__).parent.parent / "nano" / "weights"
 """Folder of the models shipped with the package."""
@@ -102,12 +106,15 @@ class ModelCatalog:
         home: the workbench's folder; models in `home/models`, adapters in `home/adapters`, file hashes in `home/cache`.
         extra: another folder of diffusers folders.
         device: the device setting, which decides the default precision.
+        recheck: seconds for which an answer is given again without looking at the disk, so that the ten thousand
+            recipes of a grid are resolved quickly.
     """
 
-    def __init__(self, home: Path, extra: Path | None = None, *, device: str = "auto") -> None:
-        self.home, self.extra, self._device = Path(home), extra, device
+    def __init__(self, home: Path, extra: Path | None = None, *, device: str = "auto", recheck: float = 1.0) -> None:
+        self.home, self.extra, self._device, self._recheck = Path(home), extra, device, recheck
         self._hashes = FileHashes(self.home / "cache")
         self._seen: dict[str, tuple[object, Model]] = {}
+        self._answers: dict[tuple[str, str], tuple[float, Any]] = {}
         self._lock = threading.Lock()
 
     def model(self, name: str) -> Model:
@@ -116,9 +123,10 @@ class ModelCatalog:
         Raises:
             ModelError: unknown name (with the nearest known one), or a folder that cannot be used.
         """
-        folder = self._folders().get(name)
-        if folder is None and (Path(name).expanduser() / "model_index.json").is_file():
-            folder = Path(name).expanduser()
+        return self._lately("model", name, self._model)
+
+    def _model(self, name: str) -> Model:
+        folder = self._folder(name)
         if folder is None:
             if Path(name).expanduser().is_dir():
                 raise ModelError(
@@ -157,6 +165,9 @@ class ModelCatalog:
         Raises:
             ModelError: unknown name, a pickle, or a file that is cut short.
         """
+        return self._lately("adapter", name, self._adapter)
+
+    def _adapter(self, name: str) -> Path:
         path = self.home / "adapters" / f"{name}.safetensors"
         if Path(name).name != name or not path.is_file():
             path = Path(name).expanduser()
@@ -174,11 +185,30 @@ class ModelCatalog:
         Raises:
             ModelError: as `adapter_path`.
         """
-        return self._hashes.of(self.adapter_path(name))
+        return self._lately("fingerprint", name, lambda name: self._hashes.of(self.adapter_path(name)))
+
+    def _lately(self, kind: str, name: str, find: Callable[[str], T]) -> T:
+        """The answer of `find`, or the one it gave less than `recheck` seconds ago. Errors are not kept."""
+        now = time.monotonic()
+        when, answer = self._answers.get((kind, name), (-math.inf, None))
+        if now - when >= self._recheck:
+            answer = find(name)
+            self._answers[kind, name] = now, answer
+        return cast("T", answer)
+
+    def _folder(self, name: str) -> Path | None:
+        """The model folder of a name or path, without listing all models."""
+        own = Path(name)
+        inside = not own.is_absolute() and len(own.parts) <= 2 and ".." not in own.parts
+        places = [Path(source) / own for source in self._sources() if inside] + [own.expanduser()]
+        return next((place for place in places if (place / "model_index.json").is_file()), None)
+
+    def _sources(self) -> list[Path]:
+        return [source for source in (self.extra, self.home / "models", EMBEDDED) if source is not None]
 
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        for source in (self.extra, self.home / "models", EMBEDDED):
+        for source in self._sources():
             for name, folder in _candidates(source):
                 found.setdefault(name, folder)
         return dict(sorted(found.items()))
@@ -252,10 +282,8 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
     )
 
 
-def _candidates(source: Path | None) -> Iterator[tuple[str, Path]]:
+def _candidates(source: Path) -> Iterator[tuple[str, Path]]:
     """Folders with a model_index.json one or two levels below `source`, named by their relative path."""
-    if source is None:
-        return
     for pattern in ("*/model_index.json", "*/*/model_index.json"):
         for index in sorted(Path(source).glob(pattern)):
             yield index.parent.relative_to(source).as_posix(), index.parent
