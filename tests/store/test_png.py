@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("png")
 
 
+@settings(deadline=None, max_examples=60)  # a deadline would measure the disk
 @given(metadata=st.dictionaries(TEXT.filter(lambda key: key != "pixels"), JSON, max_size=5), prompt=TEXT)
 def test_any_metadata_comes_back(folder: Path, metadata: dict[str, Any], prompt: str) -> None:
     metadata |= {"recipe": {"prompt": prompt, "negative_prompt": prompt, "steps": 4}}

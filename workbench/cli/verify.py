@@ -42,7 +42,8 @@ def verify(
         if not found.intact:
             typer.echo("The pixels were changed after the file was written.")
         if not found.equal:
-            typer.echo(f"{found.changed_pixels} pixels differ from the picture made again.")
+            count = "1 pixel differs" if found.changed_pixels == 1 else f"{found.changed_pixels} pixels differ"
+            typer.echo(f"{count} from the picture made again.")
             for name in sorted({*found.made_on, *found.checked_on}):
                 then, now = found.made_on.get(name), found.checked_on.get(name)
                 if then != now:

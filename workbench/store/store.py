@@ -152,7 +152,7 @@ class Store:
         return pd.DataFrame(rows, columns=columns)
 
     def seconds_per_unit(self, model: str) -> float | None:
-        """Median seconds per work unit (see `work_units`) over the latest pictures of a model.
+        """Median seconds per work unit (see `work_units`) over the latest pictures of a model, without its loading.
 
         Args:
             model: a model's name, or the fingerprint of its weights.
@@ -161,7 +161,11 @@ class Store:
             Seconds per step and megapixel (and pass), or None when nothing was made with that model yet.
         """
         rows = self._history(model)
-        rates = [sum(row.seconds.values()) / work_units(Recipe.parse(row.recipe)) for row in rows if row.seconds]
+        rates = [
+            sum(spent for stage, spent in row.seconds.items() if stage != "load") / work_units(Recipe.parse(row.recipe))
+            for row in rows
+            if row.seconds
+        ]
         return median(rates) if rates else None
 
     def bytes_per_pixel(self, model: str) -> float | None:
