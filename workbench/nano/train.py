@@ -11,10 +11,10 @@ import argparse
 import copy
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from diffusers.models import AutoencoderKLFlux2
@@ -29,10 +29,13 @@ from workbench.nano.model import (
     save_pipeline,
     tokenize,
 )
+from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.pool import Pool, open_pool
 from workbench.nano.tokenizer import build_tokenizer
 
 FULL_SIDE = 8  # token rows of the full-size picture; smaller stages spread their positions over the same range
+
+Optimizers = tuple[torch.optim.Optimizer, ...]
 
 
 class Denoiser(nn.Module):
@@ -73,22 +76,42 @@ def batch_of(
     return {"clean": clean, "noise": noise, "time": time, "ids": ids, "mask": mask}
 
 
-def optimizers_for(model: Denoiser, config: dict[str, Any]) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside blocks, AdamW for embeddings, modulation, norms and the outer projections."""
-    inside, rest = [], []
-    for name, parameter in model.named_parameters():
-        (inside if parameter.ndim == 2 and ("blocks." in name or ".layers." in name) else rest).append(parameter)
+@dataclass(frozen=True)
+class Parameters:
+    """The matrices inside blocks, split evenly between workers for Muon, and everything else for AdamW."""
+
+    matrices: list[list[nn.Parameter]]  # one list a worker
+    rest: list[nn.Parameter]
+
+    @classmethod
+    def of(cls, model: nn.Module, workers: int) -> Parameters:
+        """Split `model`'s parameters; the largest matrices are dealt out first."""
+        inside, rest = [], []
+        for name, parameter in model.named_parameters():
+            (inside if parameter.ndim == 2 and ("blocks." in name or ".layers." in name) else rest).append(parameter)
+        inside.sort(key=lambda parameter: parameter.numel(), reverse=True)
+        return cls([inside[number::workers] for number in range(workers)], rest)
+
+    @property
+    def all(self) -> list[nn.Parameter]:
+        """Every parameter, in a fixed order."""
+        return [parameter for part in self.matrices for parameter in part] + self.rest
+
+
+def optimizers_for(matrices: list[nn.Parameter], rest: list[nn.Parameter], config: dict[str, Any]) -> Optimizers:
+    """Muon (Jordan et al. 2024) for matrices, AdamW for embeddings, modulation, norms and the outer projections."""
     decay = config["weight_decay"]
-    return [
-        torch.optim.Muon(inside, lr=config["learning_rate"], weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+    return (
+        torch.optim.Muon(matrices, lr=config["learning_rate"], weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=config["adamw_learning_rate"], betas=(0.9, 0.98), weight_decay=decay),
-    ]
+    )
 
 
-def train(config: dict[str, Any], out: Path, device: str, stop_after: float | None = None) -> None:
+def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_after: float | None = None) -> None:
     """Run all stages, resuming from `out / "checkpoint"` when it is there, and save the averaged model as a pipeline.
 
     Args:
+        worker: which of the training processes this is.
         config: the recipe.
         out: holds `vae/` from `train_vae`, and receives pools, checkpoints, `log.jsonl` and `pipeline/`.
         device: "cpu" or "cuda".
@@ -99,67 +122,74 @@ def train(config: dict[str, Any], out: Path, device: str, stop_after: float | No
     vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device).eval()
     model = Denoiser(config, vae.config.latent_channels).to(device)
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    optimizers = optimizers_for(model, settings)
+    parameters = Parameters.of(model, worker.count)
+    optimizers = optimizers_for(parameters.matrices[worker.number], parameters.rest, settings)
     base_rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    step = load_checkpoint(out / "checkpoint", model, average, optimizers)
+    checkpoint = out / f"checkpoint-{worker.number}-of-{worker.count}"
+    step = load_checkpoint(checkpoint, model, average, optimizers)
     total = sum(stage["steps"] for stage in settings["stages"])
     length = config["text_encoder"]["max_sequence_length"]
     empty = tuple(part[0] for part in tokenize(build_tokenizer(), [""], length))
-    started, first_step = time.perf_counter(), step
-    begins = 0
+    started, begins = time.perf_counter(), 0
     for stage in settings["stages"]:
         ends = begins + stage["steps"]
-        if step < ends:
-            side = stage["size"] // 16
-            pool = open_pool(
-                out / f"pool-{stage['size']}",
-                vae,
-                size=stage["size"],
-                scenes=stage["scenes"],
-                length=length,
-                seed=seed,
-                device=device,
-            )
-            text_pos, pos = position_ids(length, side, side)
-            spread = FULL_SIDE / side
-            pos[:, 1:3] = pos[:, 1:3] * spread + (spread - 1) / 2
+        begins, size = ends, stage["size"]
+        if step >= ends:
+            continue
+        pool = open_pool(
+            out / f"pool-{size}", vae, size=size, scenes=stage["scenes"], length=length, seed=seed, device=device
+        )
+        text_pos, pos = spread_positions(length, size // 16)
         while step < ends:
             step += 1
+            began = time.perf_counter()
             rate = min(1.0, step / settings["warmup_steps"], (total - step + 1) / settings["decay_steps"])
             for group, base in zip((g for o in optimizers for g in o.param_groups), base_rates, strict=True):
                 group["lr"] = base * rate
-            batch = {
-                k: v.to(device) for k, v in batch_of(pool, empty, stage["batch_size"], settings, seed, step).items()
-            }
-            t = batch["time"][:, None, None]
-            noisy = (1 - t) * batch["clean"] + t * batch["noise"]
-            velocity = model(noisy, batch["time"], batch["ids"], batch["mask"], text_pos, pos)
-            loss = (velocity - (batch["noise"] - batch["clean"])).square().mean()
+            batch = batch_of(pool, empty, stage["batch_size"], settings, seed, step)
+            mine = {key: value[worker.share_of(stage["batch_size"])].to(device) for key, value in batch.items()}
+            t = mine["time"][:, None, None]  # (b, 1, 1)
+            noisy = (1 - t) * mine["clean"] + t * mine["noise"]
+            velocity = model(noisy, mine["time"], mine["ids"], mine["mask"], text_pos, pos)
+            loss = (velocity - (mine["noise"] - mine["clean"])).square().mean()
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            worker.average_gradients(parameters.all)
+            norm = nn.utils.clip_grad_norm_(parameters.all, 1.0)
             if not torch.isfinite(norm):
                 raise RuntimeError(f"the gradient is not finite at step {step}; the last checkpoint is kept in {out}")
             for optimizer in optimizers:
                 optimizer.step()
-                optimizer.zero_grad()
+            worker.share_parameters(parameters.matrices)
+            model.zero_grad()
             _follow(average, model, min(settings["ema_decay"], (step + 1) / (step + 10)))
-            if step % 25 == 0:
+            if worker.leads and step % 25 == 0:
                 _log(
                     out,
-                    step,
                     total,
-                    loss.item(),
-                    float(norm),
-                    stage,
-                    (time.perf_counter() - started) / (step - first_step),
+                    step=step,
+                    size=size,
+                    loss=loss.item(),
+                    norm=float(norm),
+                    scenes_per_second=stage["batch_size"] / (time.perf_counter() - began),
                 )
-            timed_out = stop_after is not None and time.perf_counter() - started > stop_after
+            timed_out = worker.agree(stop_after is not None and time.perf_counter() - started > stop_after)
             if step % settings["checkpoint_every"] == 0 or step == total or timed_out:
-                save_checkpoint(out / "checkpoint", model, average, optimizers, step)
-                export(config, average, vae, out / "pipeline")
+                save_checkpoint(checkpoint, model, average, optimizers, step)
+                if worker.leads:
+                    export(config, average, vae, out / "pipeline")
             if timed_out:
                 return
-        begins = ends
+
+
+def spread_positions(length: int, side: int) -> tuple[Tensor, Tensor]:
+    """Text and picture positions, with small pictures spread over the range of a full-size one.
+
+    A word such as "left" then points to the same coordinates in both stages.
+    """
+    text_pos, pos = position_ids(length, side, side)
+    spread = FULL_SIDE / side
+    pos[:, 1:3] = pos[:, 1:3] * spread + (spread - 1) / 2
+    return text_pos, pos
 
 
 @torch.no_grad()
@@ -169,18 +199,10 @@ def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
         slow.lerp_(fast, 1 - decay)
 
 
-def _log(out: Path, step: int, total: int, loss: float, norm: float, stage: dict[str, Any], seconds: float) -> None:
-    record = {
-        "step": step,
-        "loss": round(loss, 5),
-        "norm": round(norm, 3),
-        "size": stage["size"],
-        "seconds_per_step": round(seconds, 3),
-    }
+def _log(out: Path, total: int, **record: float) -> None:
     with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(record) + "\n")
-    rate = stage["batch_size"] / seconds
-    print(f"step {step}/{total}  {stage['size']} px  loss {loss:.4f}  norm {norm:.2f}  {rate:.0f} scenes/s", flush=True)
+        file.write(json.dumps({key: round(value, 5) for key, value in record.items()}) + "\n")
+    print(f"of {total}: " + "  ".join(f"{key} {value:.5g}" for key, value in record.items()), flush=True)
 
 
 def export(config: dict[str, Any], model: Denoiser, vae: AutoencoderKLFlux2, folder: Path) -> None:
@@ -195,11 +217,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each, for busy CPUs")
     parser.add_argument("--stop-after", type=float, help="seconds; save and leave, run again to go on")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text())
     (args.out / "recipe.yaml").write_text(args.config.read_text())
-    train(config, args.out, args.device, args.stop_after)
+    run_workers(args.workers, train, config, args.out, args.device, args.stop_after)
 
 
 if __name__ == "__main__":
