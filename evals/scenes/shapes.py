@@ -138,11 +138,13 @@ def _diamond(x: Floats, y: Floats, _: float) -> Mask:
 def _triangle(x: Floats, y: Floats, _: float) -> Mask:
     # Equilateral at aspect 1: three half planes at distance 0.6 from the centre.
     half = np.sqrt(0.75)
-    return (y > -0.6) & (half * x + 0.5 * y < 0.6) & (-half * x + 0.5 * y < 0.6)
+    inside: Mask = (y > -0.6) & (half * x + 0.5 * y < 0.6) & (-half * x + 0.5 * y < 0.6)
+    return inside
 
 
 def _cross(x: Floats, y: Floats, arm: float) -> Mask:
-    return (np.maximum(abs(x), abs(y)) < 1) & (np.minimum(abs(x), abs(y)) < arm)
+    inside: Mask = (np.maximum(abs(x), abs(y)) < 1) & (np.minimum(abs(x), abs(y)) < arm)
+    return inside
 
 
 def _star(x: Floats, y: Floats, inner: float) -> Mask:

@@ -48,20 +48,14 @@ def lie(scene: Scene, how: str, rng: Random) -> tuple[Pixels, str] | None:
             items[which] = dataclasses.replace(item, colour=rng.choice(others))
         case "shape":
             items[which] = dataclasses.replace(item, shape=rng.choice([s for s in SHAPES if s != item.shape]))
-        case "relation":  # the two objects change places
-            a, b = items if len(items) == 2 and scene.relation in RELATIONS else (item, item)
-            if (a.colour, a.shape) == (b.colour, b.shape):
+        case "relation" | "both":
+            items = _swapped(scene, how)
+            if not items:
                 return None
-            items = [dataclasses.replace(a, x=b.x, y=b.y), dataclasses.replace(b, x=a.x, y=a.y)]
-        case "both":  # the two objects swap shapes and keep colours and places
-            a, b = items if scene.kind == "relation" else (item, item)
-            if a.shape == b.shape or a.colour == b.colour:
-                return None
-            items = [dataclasses.replace(a, shape=b.shape), dataclasses.replace(b, shape=a.shape)]
         case "number":
+            true = len(items)
             if scene.kind != "count":
                 return None
-            true = len(items)
             other = rng.choice([n for n in NUMBERS if n != true])
             prompt = prompt.replace(NUMBERS[true], NUMBERS[other])
         case "extra":
@@ -74,6 +68,19 @@ def lie(scene: Scene, how: str, rng: Random) -> tuple[Pixels, str] | None:
                 return None
             del items[which]
     return render(dataclasses.replace(scene, items=tuple(items))), prompt
+
+
+def _swapped(scene: Scene, how: str) -> list[Item]:
+    """The two objects with their places ("relation") or their shapes ("both") exchanged; empty where nothing changes."""
+    if scene.kind != "relation":
+        return []
+    a, b = scene.items
+    if how == "both":
+        alike = a.shape == b.shape or a.colour == b.colour
+        return [] if alike else [dataclasses.replace(a, shape=b.shape), dataclasses.replace(b, shape=a.shape)]
+    if scene.relation not in RELATIONS or (a.colour, a.shape) == (b.colour, b.shape):
+        return []
+    return [dataclasses.replace(a, x=b.x, y=b.y), dataclasses.replace(b, x=a.x, y=a.y)]
 
 
 def _free_spot(items: list[Item], rng: Random) -> tuple[float, float] | None:
