@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def _draw_shape(draw: ImageDraw.ImageDraw, item: Item, background: tuple[int, in
     draw.polygon([(cx + r * x, cy + r * y) for x, y in _outline(item.shape)], fill=colour)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _outline(shape: str) -> tuple[tuple[float, float], ...]:
     """Polygon of a shape inside the square from -1 to 1, y pointing down."""
     match shape:

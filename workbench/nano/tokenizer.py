@@ -52,8 +52,8 @@ def build_tokenizer() -> Qwen2Tokenizer:
     return Qwen2Tokenizer(
         vocab=vocabulary,
         merges=merges,
-        pad_token="<|endoftext|>",
+        pad_token=SPECIAL[0],
         padding_side="right",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        additional_special_tokens=list(SPECIAL[1:]),
         chat_template=CHAT_TEMPLATE,
     )

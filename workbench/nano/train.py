@@ -47,24 +47,31 @@ class Denoiser(nn.Module):
         self.transformer = build_transformer(config["transformer"], latent_channels, config["text_encoder"]["width"])
 
     def forward(
-        self, latents: Tensor, time: Tensor, ids: Tensor, mask: Tensor, text_pos: Tensor, pos: Tensor
+        self, latents: Tensor, time: Tensor, *, text: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Velocity (b, tokens, channels) at `time` (b,) in 0 to 1 for noisy `latents` (b, tokens, channels)."""
+        """Velocity (b, tokens, channels) of noisy `latents` at `time` (b,), 0 to 1.
+
+        Args:
+            latents: (b, tokens, channels).
+            time: (b,), 0 is the picture and 1 is noise.
+            text: token ids and attention mask, (b, length) each.
+            positions: of text (length, 4) and picture tokens (tokens, 4).
+        """
         velocity: Tensor = self.transformer(
             hidden_states=latents,
-            encoder_hidden_states=encode_text(self.text_encoder, ids, mask),
+            encoder_hidden_states=encode_text(self.text_encoder, *text),
             timestep=time,
-            img_ids=pos,
-            txt_ids=text_pos,
+            img_ids=positions[1],
+            txt_ids=positions[0],
             return_dict=False,
         )[0]
         return velocity
 
 
 def batch_of(
-    pool: Pool, empty: tuple[Tensor, Tensor], size: int, config: dict[str, Any], seed: int, step: int
+    pool: Pool, size: int, *, empty: tuple[Tensor, Tensor], config: dict[str, Any], seed: int, step: int
 ) -> dict[str, Tensor]:
-    """The batch of `step`: a function of (seed, step) alone."""
+    """The batch of `size` scenes at `step`: a function of (seed, step) alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     rows = torch.randint(len(pool.latents), (size,), generator=generator).numpy()
     clean = torch.from_numpy(pool.latents[rows]).float()
@@ -139,18 +146,18 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
         pool = open_pool(
             out / f"pool-{size}", vae, size=size, scenes=stage["scenes"], length=length, seed=seed, device=device
         )
-        text_pos, pos = spread_positions(length, size // 16)
+        positions = spread_positions(length, size // 16)
         while step < ends:
             step += 1
             began = time.perf_counter()
             rate = min(1.0, step / settings["warmup_steps"], (total - step + 1) / settings["decay_steps"])
             for group, base in zip((g for o in optimizers for g in o.param_groups), base_rates, strict=True):
                 group["lr"] = base * rate
-            batch = batch_of(pool, empty, stage["batch_size"], settings, seed, step)
+            batch = batch_of(pool, stage["batch_size"], empty=empty, config=settings, seed=seed, step=step)
             mine = {key: value[worker.share_of(stage["batch_size"])].to(device) for key, value in batch.items()}
             t = mine["time"][:, None, None]  # (b, 1, 1)
             noisy = (1 - t) * mine["clean"] + t * mine["noise"]
-            velocity = model(noisy, mine["time"], mine["ids"], mine["mask"], text_pos, pos)
+            velocity = model(noisy, mine["time"], text=(mine["ids"], mine["mask"]), positions=positions)
             loss = (velocity - (mine["noise"] - mine["clean"])).square().mean()
             loss.backward()
             worker.average_gradients(parameters.all)
@@ -213,6 +220,7 @@ def export(config: dict[str, Any], model: Denoiser, vae: AutoencoderKLFlux2, fol
 
 
 def main() -> None:
+    """Command line of the training script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -157,6 +157,7 @@ def measure_statistics(vae: AutoencoderKLFlux2, scenes: int, seed: int, device: 
 
 
 def main() -> None:
+    """Command line of the training script."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
