@@ -51,12 +51,12 @@ class PaperCatalog:
         return f"weights of {name}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def catalog() -> PaperCatalog:
     return PaperCatalog()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build(catalog: PaperCatalog) -> Build:
     """Makes the result of a grid: rendered scenes as pictures, with the shots of `failed` and `pending` cells as such."""
 
