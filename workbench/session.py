@@ -106,6 +106,7 @@ class Session:
         Raises:
             Cancelled: at the end, when `cancel` was used.
         """
+        recipes = list(recipes)
         told = _Tally(recipes, self.catalog, listen)
         yield from told.bad
         missing: list[int] = []

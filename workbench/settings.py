@@ -31,7 +31,9 @@ class Settings(BaseSettings):
         description="Folder of pictures, models, adapters and the database; default: the user's data folder.",
     )
     database: str | None = Field(
-        default=None, description="SQLAlchemy URL of the database; default: the SQLite file workbench.sqlite in home."
+        default=None,
+        repr=False,  # it may hold a password
+        description="SQLAlchemy URL of the database; default: the SQLite file workbench.sqlite in home.",
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps; default: auto, the fastest there.")
     batch_size: int | None = Field(

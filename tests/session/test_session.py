@@ -181,7 +181,7 @@ def test_again_makes_what_is_stored(session: Session) -> None:
 
 
 def test_generate_returns_one_result_or_raises(session: Session) -> None:
-    fields = {"model": "tiny-base", "width": 64, "height": 64, "steps": 1}
+    fields: dict[str, Any] = {"model": "tiny-base", "width": 64, "height": 64, "steps": 1}
     result = session.generate(**fields, prompt="a red circle", seed=3)
     assert result.picture is not None
     assert result.picture.size == (64, 64)
@@ -191,7 +191,7 @@ def test_generate_returns_one_result_or_raises(session: Session) -> None:
         session.generate(stepz=3)
     with pytest.raises(RecipeError, match="not a multiple of 16"):
         session.generate(**fields | {"width": 72})
-    with pytest.raises(ModelError, match="no model 'tiny-bass'.*Did you mean 'tiny-base'"):
+    with pytest.raises(ModelError, match=r"no model 'tiny-bass'.*Did you mean 'tiny-base'"):
         session.generate(model="tiny-bass")
 
 

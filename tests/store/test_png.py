@@ -94,7 +94,7 @@ def test_metadata_that_is_no_json_object_is_refused(folder: Path) -> None:
         chunks = PngInfo()
         chunks.add_text("workbench", text)
         PICTURE.save(folder / "broken.png", pnginfo=chunks)
-        with pytest.raises(StoreError, match="metadata .* is damaged"):
+        with pytest.raises(StoreError, match=r"metadata .* is damaged"):
             read_picture(folder / "broken.png")
 
 

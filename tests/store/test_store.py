@@ -14,6 +14,7 @@ import pytest
 from workbench.engine.events import Result
 from workbench.errors import SettingsError, StoreError
 from workbench.recipe import Adapter, Recipe
+from workbench.settings import settings
 from workbench.store import Store, read_picture, work_units
 
 HERE = Path(__file__).parent
@@ -224,6 +225,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from conftest import make_result
 from workbench.errors import StoreError
+from workbench.settings import settings
 from workbench.store import Store, read_picture
 store = Store(Path(sys.argv[1]))
 try:
@@ -276,10 +278,15 @@ def test_a_damaged_database_is_a_sentence(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "nosuch://x", "postgresql+absent://localhost/x"])
-def test_a_database_url_that_cannot_be_used_is_a_sentence(tmp_path: Path, url: str) -> None:
-    with pytest.raises(SettingsError, match="database setting cannot be used"):
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "nosuch://a:hunter2@x", "postgresql+absent://a:hunter2@x/y", "http//a:hunter2@x", "sqlite://:hunter2"],
+)
+def test_a_database_url_that_cannot_be_used_is_a_sentence_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="database setting cannot be used") as caught:
         Store(tmp_path, url)
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(settings(home=tmp_path, database=url))
 
 
 def test_the_database_may_lie_elsewhere(tmp_path: Path, make_result: Any) -> None:

@@ -46,6 +46,10 @@ app.command(
     "grid",
     epilog=example("workbench grid shapes.yaml --dry-run", "workbench grid shapes.yaml --out shapes"),
 )(grid.grid)
+app.command(
+    "grid",
+    epilog=example("workbench grid colours.yaml --out colours", "workbench grid colours.yaml --dry-run"),
+)(grid.grid)
 app.command("verify", epilog=example("workbench verify circle.png"))(verify.verify)
 app.command("models", epilog=example("workbench models --json"))(listings.models)
 app.command("fields", epilog=example("workbench fields"))(listings.fields)

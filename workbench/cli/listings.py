@@ -24,7 +24,7 @@ def models(home: HomeOption = None, json: JsonOption = False) -> None:
 
     chosen = settings(home=home)
     catalog = ModelCatalog(chosen.home, chosen.models, device=chosen.device)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": model.name,
             "family": model.family.name,

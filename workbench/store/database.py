@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from workbench.errors import SettingsError, StoreError
@@ -55,13 +55,15 @@ def _connect(url: str | URL) -> Engine:
         parsed = make_url(url)
         sqlite = parsed.get_backend_name() == "sqlite"
         engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS} if sqlite else {})
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+        # What SQLAlchemy says of a URL that it cannot parse may repeat the password in it.
+        reason = "it is no SQLAlchemy URL" if isinstance(error, (ArgumentError, ValueError)) else str(error).rstrip(".")
+        if isinstance(error, NoSuchModuleError):
+            reason = f"there is no database driver {parsed.drivername!r}"
         raise SettingsError(
-            f"The database setting cannot be used: {' '.join(str(error).split()).rstrip('.')}.",
+            f"The database setting cannot be used: {reason}.",
             "Write a SQLAlchemy URL such as sqlite:////folder/workbench.sqlite, and install its driver.",
-        ) from error
-    except SQLAlchemyError as error:
-        raise SettingsError(f"The database setting cannot be used: {error}.", "Check the URL.") from error
+        ) from None
     if sqlite:
         event.listen(engine, "connect", _tune_sqlite)
     return engine
