@@ -200,6 +200,7 @@ def write_report(evaluation: Evaluation, out: Path, *, seed: int = 0) -> list[Pa
     from evals.sheet import confusion_figure, drawn_by_lot, png, sheet, worst_cases
     from workbench.store.files import make_folder, write_atomically
 
+    make_folder(out)
     parquet = io.BytesIO()
     table(evaluation).to_parquet(parquet, index=False)
     text = json.dumps(summary(evaluation), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -213,7 +214,6 @@ def write_report(evaluation: Evaluation, out: Path, *, seed: int = 0) -> list[Pa
     files["sheet.png"] = png(sheet(chosen, title=f"{title}: {len(chosen)} pictures drawn by lot (seed {seed})"))
     if worst := worst_cases(evaluation.rows):
         files["worst.png"] = png(sheet(worst, title=f"{title}: the {len(worst)} worst"))
-    make_folder(out)
     for name, content in files.items():
         write_atomically(out / name, content)
     return [out / name for name in files]
