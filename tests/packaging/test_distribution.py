@@ -23,7 +23,7 @@ DATA = (".safetensors", ".json", ".jinja", ".txt", ".html", ".css", ".js", ".yam
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-qq", "-w", str(folder), "."]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = folder.glob("flux_workbench-*.whl")
     return path
 
@@ -63,9 +63,7 @@ def test_console_script_names_a_function_that_answers(name: str) -> None:
     module, function = PROJECT["scripts"][name].split(":")
     assert callable(getattr(import_module(module), function))
     code = f"from {module} import {function}; {function}()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
 
@@ -73,7 +71,5 @@ def test_console_script_names_a_function_that_answers(name: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_a_package_brings_in_nothing_heavy(package: str) -> None:
     code = f"import sys, {package}; print(*{{'torch', 'diffusers', 'pandas', 'matplotlib'}} & sys.modules.keys())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

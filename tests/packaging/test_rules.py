@@ -18,7 +18,7 @@ TEXT = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".sh", ".js", ".css", ".
 def test_imports_run_downward_only() -> None:
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 broken" in done.stdout
@@ -66,7 +66,7 @@ def test_notebook_is_stripped_and_short(path: Path) -> None:
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
     # assembled, so that this file does not name it either
