@@ -27,4 +27,4 @@ def session(tiny_klein: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def small() -> Recipe:
     """A recipe that takes a moment."""
-    return Recipe(prompt="a red circle", **SMALL)
+    return Recipe(prompt="a red dot", **SMALL)

@@ -90,7 +90,7 @@ def test_two_presses_make_two_pictures(panel: GenerationPanel, session: Session,
 def test_cancel_stops_the_current_picture_and_not_the_next(panel: GenerationPanel, small: Recipe) -> None:
     begun = threading.Event()
     show = panel._listen
-    panel._listen = lambda event: (begun.set() if isinstance(event, Step) else None, show(event))  # type: ignore
+    panel._listen = lambda event: (begun.set() if isinstance(event, Step) else None, show(event))  # type: ignore[method-assign,func-returns-value]
     panel.restore(small.replace(seed=61, steps=1000))
     panel.generate_button.click()
     panel.restore(small.replace(seed=62))
@@ -133,7 +133,7 @@ def test_an_unknown_adapter_is_a_banner(panel: GenerationPanel, small: Recipe) -
 
 
 def test_a_prompt_that_is_too_long_is_warned_about(panel: GenerationPanel, small: Recipe) -> None:
-    panel.restore(small.replace(prompt="a red circle " * 200))
+    panel.restore(small.replace(prompt="a red dot " * 200))
     press(panel)
     assert "wb-warning" in panel.banner._dom_classes
     assert "token" in panel.banner.text
@@ -192,7 +192,7 @@ def test_code_follows_the_form_and_runs(panel: GenerationPanel, small: Recipe) -
     assert "seed=5" in panel.code.value
     panel.form.controls["seed"].widget.value = "?"
     assert "not a whole number" in panel.code.value
-    recipe = small.replace(prompt="<b>it's \"quoted\"</b>", adapters=(Adapter(name="x", weight=0.5),))
+    recipe = small.replace(prompt='<b>it\'s "quoted"</b>', adapters=(Adapter(name="x", weight=0.5),))
     statements = ast.parse(python_code(recipe)).body
     scope: dict[str, Any] = {"Recipe": Recipe, "Adapter": Adapter}
     exec(compile(ast.Module(statements[-2:-1], []), "code", "exec"), scope)

@@ -16,7 +16,7 @@ from workbench.recipe import Recipe
 
 
 class CellDetail(widgets.HBox):
-    """Hidden until `open` is called.
+    """Hidden until `show_cell` is called.
 
     Args:
         again: called with a recipe that is to be made: the shown one with a new seed.
@@ -26,7 +26,7 @@ class CellDetail(widgets.HBox):
 
     def __init__(self, again: Callable[[Recipe], None], send: Callable[[Recipe], None], banner: Banner) -> None:
         self.recipe: Recipe | None = None
-        self._again, self._send = again, send
+        self._make, self._hand_over = again, send
         self.picture = widgets.Image().add_class("wb-full")
         self.variation = widgets.Image(layout=widgets.Layout(display="none")).add_class("wb-variation")
         self.text = widgets.HTML().add_class("wb-recipe")
@@ -36,7 +36,7 @@ class CellDetail(widgets.HBox):
         self.send_button.layout.width = "auto"
         self.close_button = widgets.Button(icon="times", tooltip="Close", layout=widgets.Layout(width="36px"))
         self.again_button.on_click(banner.guarded(lambda _: self._press(self._new_seed)))
-        self.send_button.on_click(banner.guarded(lambda _: self._press(self._send)))
+        self.send_button.on_click(banner.guarded(lambda _: self._press(self._hand_over)))
         self.close_button.on_click(banner.guarded(lambda _: self.hide()))
         buttons = widgets.HBox([self.again_button, self.send_button, self.close_button]).add_class("wb-actions")
         pictures = widgets.VBox([self.picture, self.variation]).add_class("wb-pictures")
@@ -44,7 +44,7 @@ class CellDetail(widgets.HBox):
         self.add_class("wb-detail")
         self.hide()
 
-    def open(self, place: str, recipe: Recipe, picture: Image.Image | None, problem: str = "") -> None:
+    def show_cell(self, place: str, recipe: Recipe, picture: Image.Image | None, problem: str = "") -> None:
         """Show a picture with its `place` in the grid and its recipe, or the `problem` that it met."""
         self.recipe = recipe
         self.variation.layout.display = "none"
@@ -74,7 +74,7 @@ class CellDetail(widgets.HBox):
             act(self.recipe)
 
     def _new_seed(self, recipe: Recipe) -> None:
-        self._again(recipe.replace(seed=secrets.randbelow(DICE)))
+        self._make(recipe.replace(seed=secrets.randbelow(DICE)))
 
 
 def _code(recipe: Recipe) -> str:

@@ -71,7 +71,7 @@ class GridPanel(Panel):
         self.progress = widgets.FloatProgress(max=1.0).add_class("wb-progress")
         self.status = widgets.HTML("Ready.").add_class("wb-status")
         self.view = GridView(self._picture, self.banner)
-        self.detail = CellDetail(self._again, self._send, self.banner)
+        self.detail = CellDetail(self._again, self._hand_over, self.banner)
         self.folder = widgets.Text("grid", layout=widgets.Layout(width="auto", flex="1 1 120px")).add_class("wb-file")
         self.folder.tooltip = "Folder for grid.png, grid.html, cells.parquet and grid.yaml."
         self.save_button = widgets.Button(description="Save grid", icon="save", disabled=True).add_class("wb-save")
@@ -253,7 +253,7 @@ class GridPanel(Panel):
         recipe = cell.recipes[place % self._plan.seeds_per_cell]
         shot = self._shots.get(place)
         problem = str(shot.error) if shot and shot.error else "" if shot else "This picture is not made yet."
-        self.detail.open(f"{self._plan.describe(cell)}, seed {recipe.seed}", recipe, self._picture(place), problem)
+        self.detail.show_cell(f"{self._plan.describe(cell)}, seed {recipe.seed}", recipe, self._picture(place), problem)
 
     def _again(self, recipe: Recipe) -> None:
         """Make an open cell's recipe with a new seed, beside the grid and not in it."""
@@ -266,7 +266,7 @@ class GridPanel(Panel):
 
         self.work(recipe.prompt, body)
 
-    def _send(self, recipe: Recipe) -> None:
+    def _hand_over(self, recipe: Recipe) -> None:
         if self.generation is None:
             self.generation = GenerationPanel(self.session, recipe)
             self._below.children = (self.generation,)
