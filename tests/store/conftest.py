@@ -48,6 +48,8 @@ def _make_result() -> MakeResult:
 @pytest.fixture
 def read_only_folder() -> Iterator[Path]:
     """A folder that the process may read but not write, also where the tests run as root."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("folders have no permission bits here")
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
     root = os.geteuid() == 0
