@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 6
 _RIGHT, _WRONG, _OPEN = "#1a7f37", "#cf222e", "#57606a"
-_CELL, _LINE = 1.55, 0.135  # inches: side of a picture, height of a line of text
+_CELL, _LINE = 1.6, 0.135  # inches: side of a picture, height of a line of text
 _WRAP = 27  # letters that fit over a picture
 
 
@@ -57,7 +57,7 @@ def sheet(rows: Sequence[Judged], *, title: str) -> Figure:
     across, down = min(COLUMNS, len(rows)), math.ceil(len(rows) / COLUMNS)
     lines = max(len(prompt) + len(mark) for prompt, mark, _ in captions)
     step = _CELL + _LINE * (lines + 1.5)  # inches from one row to the next
-    figure = Figure(figsize=(across * (_CELL + 0.25) + 0.25, down * step + 0.5), dpi=110, facecolor="white")
+    figure = Figure(figsize=(across * (_CELL + 0.25) + 0.25, down * step + 0.5), dpi=160, facecolor="white")
     FigureCanvasAgg(figure)
     width, height = figure.get_size_inches()
     heading = textwrap.fill(title, max(30, int(width * 10)))

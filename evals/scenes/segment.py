@@ -74,9 +74,12 @@ def segment(picture: NDArray[np.uint8]) -> Seen:
         blobs += _split(
             region, rgb=rgb[wide], lab=lab[wide], background=background_rgb, window=wide, size=picture.shape[:2]
         )
+    background = name_of(_tuple(background_lab))
+    # Shading of the background is no object; colours without a name are not alike for that.
+    blobs = [blob for blob in blobs if blob.colour.name == "unknown" or blob.colour.name != background.name]
     blobs.sort(key=lambda blob: -blob.area)
     return Seen(
-        name_of(_tuple(background_lab)),
+        background,
         tuple(blob for blob in blobs if blob.area >= LEAST_AREA),
         tuple(blob for blob in blobs if blob.area < LEAST_AREA),
     )
@@ -117,15 +120,15 @@ def _split(
         contrast = np.linalg.norm(lab - rgb2lab(background[None, None]), axis=-1)
         core = region & (contrast >= np.percentile(contrast[region], 65))
     colours = _core_colours(core, lab, rgb, background)
-    nearest = np.argmin([np.linalg.norm(lab - colour_lab, axis=-1) for colour_lab, _ in colours], axis=0)  # (h, w)
+    distances = np.array([np.linalg.norm(lab - colour_lab, axis=-1) for colour_lab, _ in colours])  # (colours, h, w)
+    nearest = distances.argmin(axis=0)  # (h, w)
     near_region = ndimage.binary_dilation(region, np.ones((3, 3)), iterations=2)
     blobs: list[Blob] = []
-    for index, (colour_lab, colour_rgb) in enumerate(colours):
-        span = colour_rgb - background
-        coverage = np.clip((rgb - background) @ span / float(span @ span), 0, 1)  # (h, w): 0 background, 1 object
-        coverage *= near_region
-        if len(colours) > 1:
-            coverage *= (nearest == index) & (np.linalg.norm(lab - colour_lab, axis=-1) < 3 * SAME_COLOUR)
+    for shades in _by_name([colour_lab for colour_lab, _ in colours]):
+        coverage = np.max([_coverage(rgb, background, colours[shade][1]) for shade in shades], axis=0) * near_region
+        if len(shades) < len(colours):
+            coverage *= np.isin(nearest, shades) & (distances[shades].min(axis=0) < 3 * SAME_COLOUR)
+        colour_lab = colours[shades[0]][0]
         pieces, count = ndimage.label(coverage > 0.5)
         for piece, part in enumerate(ndimage.find_objects(pieces, max_label=count), start=1):
             place = (part[0].start + window[0].start, part[1].start + window[1].start)
@@ -153,6 +156,21 @@ def _core_colours(core: Mask, lab: Floats, rgb: Floats, background: Floats) -> l
         found.append((colour_lab, colour_rgb))
         left &= np.linalg.norm(lab - colour_lab, axis=-1) >= 1.4 * SAME_COLOUR
     return found
+
+
+def _by_name(colours: list[Floats]) -> list[list[int]]:
+    """Indices of colours with one name together: shades of one colour are one object. Nameless ones stay alone."""
+    groups: dict[str, list[int]] = {}
+    for index, colour in enumerate(colours):
+        name = name_of(_tuple(colour)).name
+        groups.setdefault(f"{name} {index}" if name == "unknown" else name, []).append(index)
+    return list(groups.values())
+
+
+def _coverage(rgb: Floats, background: Floats, colour: Floats) -> Floats:
+    """How far each pixel is from the background (0) towards `colour` (1), (h, w)."""
+    span = colour - background
+    return np.asarray(np.clip((rgb - background) @ span / float(span @ span), 0, 1), dtype=np.float32)
 
 
 def _mixture(colour: Floats, first: Floats, second: Floats) -> bool:

@@ -17,6 +17,7 @@ from evals.scenes.read import RapidReader
 from tests.evals.judging import LIES, damaged, lie, scenes
 from workbench.nano.render import render
 
+WORDS = 4  # one word scene in so many is read: reading is the slowest check by far
 KINDS = ("single", "relation", "count", "word", "word+shape")
 
 
@@ -28,8 +29,11 @@ def agreement(count: int, *, harm: bool) -> tuple[dict[str, str], dict[str, Coun
     seen: dict[str, Counter[tuple[str, str]]] = {"shape": Counter(), "colour": Counter()}
     for index, scene in enumerate(scenes(count, seed=101, kinds=KINDS)):
         picture = render(scene)
-        verdict = judge(damaged(picture, index) if harm else picture, scene.prompt, reader=reader)
+        able = reader if index < count // WORDS else None
+        verdict = judge(damaged(picture, index) if harm else picture, scene.prompt, reader=able)
         for name in asked(verdict.expected):
+            if verdict.checks[name].ok is None:
+                continue
             total[name] += 1
             right[name] += verdict.checks[name].ok is True
         _pairs(verdict, seen)
@@ -73,7 +77,7 @@ def main(count: int) -> None:
             columns = [*names, "unknown", "missing"]
             rows = [[wanted, *(pairs[wanted, column] or "" for column in columns)] for wanted in names]
             print(_table([f"{what}, {label}", *columns], rows))
-    print(_table(["lie", "clean", "damaged"], [[how, *refused] for how, refused in refusals(count).items()]))
+    print(_table(["lie", "clean", "damaged"], [[how, *refused] for how, refused in refusals(count // 4).items()]))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,17 @@ def test_evaluates_a_model_and_makes_nothing_twice(evals: Evals, tmp_path: Path)
     assert len(list((tmp_path / "home").rglob("*.png"))) == pictures == 6
 
 
+def test_evaluates_the_embedded_model_with_words(evals: Evals, tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr", reason="the extra 'evals' is not installed")
+    result = evals("nano", "--steps", "2", "--limit", "7", "--json", "--out", str(tmp_path / "report"))
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures["model"] == "klein-nano-base"
+    assert figures["judge"]["reader"].startswith("rapidocr ")
+    assert {skill["name"]: skill["n"] for skill in figures["skills"]}["word"] == 1
+    assert (tmp_path / "report" / "sheet.png").stat().st_size > 10_000
+
+
 def test_prints_a_table_for_people(evals: Evals, tmp_path: Path) -> None:
     result = evals(
         "nano", "--model", "tiny-base", "--steps", "1", "--limit", "3", "--no-words", "--out", str(tmp_path / "r")
