@@ -1,0 +1,303 @@
+"""A picture is a pure function of a recipe: everything that decides the pixels, and nothing else.
+
+`Recipe` is what a person writes: most fields may stay empty. `resolve` fills every default from the model's family row
+and brings recipes that must give the same pixels to one form, so that they share one SHA-256 digest, and with it one
+picture. Field descriptions carry unit, range and default; command-line help, forms and docs are made from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal, Protocol, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from workbench.errors import RecipeError, nearest
+
+Precision = Literal["float32", "bfloat16"]
+
+DEFAULT_MODEL = "klein-nano-base"
+
+
+class Adapter(BaseModel):
+    """One LoRA on top of the model's transformer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="Adapter name in the catalog, or the path of a .safetensors file.")
+    weight: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False, description="Weight, -10 to 10; 0 is off.")
+
+
+class Recipe(BaseModel):
+    """All that decides the pixels, as a person writes it. None means the model's own default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(default=DEFAULT_MODEL, min_length=1, description="Model name in the catalog.")
+    task: Literal["text-to-image"] = Field(default="text-to-image", description="What the model is asked to do.")
+    prompt: str = Field(default="", description="What to show.")
+    negative_prompt: str = Field(
+        default="", description="What to steer away from; used where guidance is real (base models)."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the initial noise, 0 to 2^63 - 1.")
+    width: int | None = Field(default=None, ge=16, description="Width in pixels, a multiple of 16; empty: the model's.")
+    height: int | None = Field(
+        default=None, ge=16, description="Height in pixels, a multiple of 16; empty: the model's."
+    )
+    steps: int | None = Field(
+        default=None, ge=1, le=1000, description="Denoising steps, 1 to 1000; empty: the model's."
+    )
+    guidance_scale: float | None = Field(
+        default=None, ge=0, le=100, allow_inf_nan=False, description="Guidance scale, 0 to 100; 1 or less is off."
+    )
+    max_sequence_length: int | None = Field(
+        default=None, ge=8, le=4096, description="Text tokens read, padding included; empty: the model's."
+    )
+    precision: Precision | None = Field(default=None, description="Arithmetic of the transformer; empty: the device's.")
+    adapters: tuple[Adapter, ...] = Field(default=(), description="LoRA adapters with their weights.")
+
+    @field_validator("prompt", "negative_prompt")
+    @classmethod
+    def _printable(cls, text: str) -> str:
+        if "\x00" in text:
+            raise ValueError("text holds a NUL character")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("text holds half a character (a lone surrogate)")
+        return text
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Build a recipe from untrusted `values`.
+
+        Raises:
+            RecipeError: an unknown field (with the nearest right name) or a value out of range.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _explain(error, cls) from None
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a recipe from YAML (or JSON, which is YAML).
+
+        Raises:
+            RecipeError: the text is no mapping, or a field is wrong.
+        """
+        try:
+            values = _load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"The recipe is not valid YAML: {' '.join(str(error).split())}.") from None
+        if not isinstance(values, dict):
+            raise RecipeError("A recipe is a mapping of fields.", "Write lines such as 'prompt: a red circle'.")
+        return cls.parse(values)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, without fields that are at their default."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump({"model": self.model} | values, sort_keys=False, allow_unicode=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated like a new recipe.
+
+        Raises:
+            RecipeError: as `parse`.
+        """
+        return self.parse({name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+    def to_python(self) -> str:
+        """Python source that makes this recipe: what 'show as code' shows."""
+        fields = [f"    {name}={getattr(self, name)!r}," for name in type(self).model_fields if name in self._changed()]
+        return "\n".join(["Recipe(", *fields, ")"])
+
+    def _changed(self) -> set[str]:
+        return set(self.model_dump(exclude_defaults=True)) | {"model", "prompt", "seed"}
+
+
+class Defaults(Protocol):
+    """What `resolve` needs to know of a model; `workbench.models.Model` provides it."""
+
+    @property
+    def name(self) -> str:
+        """Name in the catalog."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the files that decide pixels."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Default width in pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Default height in pixels."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Default number of denoising steps."""
+        ...
+
+    @property
+    def guidance_scale(self) -> float:
+        """Default guidance scale."""
+        ...
+
+    @property
+    def max_sequence_length(self) -> int:
+        """Text tokens read, padding included."""
+        ...
+
+    @property
+    def size_multiple(self) -> int:
+        """Width and height are multiples of this."""
+        ...
+
+    @property
+    def min_side(self) -> int:
+        """Smallest width and height in pixels."""
+        ...
+
+    @property
+    def max_side(self) -> int:
+        """Largest width and height in pixels."""
+        ...
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest product of width and height."""
+        ...
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether guidance has no effect."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Default arithmetic."""
+        ...
+
+
+class Catalog(Protocol):
+    """Finds models and adapters by name; `workbench.models.catalog` provides it."""
+
+    def model(self, name: str) -> Defaults:
+        """The model called `name`."""
+        ...
+
+    def adapter_fingerprint(self, name: str) -> str:
+        """SHA-256 of the adapter called `name`."""
+        ...
+
+
+class ResolvedRecipe(BaseModel):
+    """A recipe with every default filled, in the one form shared by all recipes that give the same pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Annotated[Recipe, Field(description="All fields filled and canonical.")]
+    weights: str = Field(description="SHA-256 over the model's files.")
+    adapter_weights: tuple[str, ...] = Field(default=(), description="SHA-256 of each adapter file, in order.")
+
+    @property
+    def canonical_json(self) -> str:
+        """Sorted, compact JSON of what decides the pixels: files by content, never by name."""
+        values = self.recipe.model_dump(mode="json")
+        del values["model"]
+        values["weights"] = self.weights
+        values["adapters"] = [
+            {"weights": weights, "weight": adapter.weight}
+            for weights, adapter in zip(self.adapter_weights, self.recipe.adapters, strict=True)
+        ]
+        values["format"] = 1
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `canonical_json`, 64 hexadecimal digits: the picture's name everywhere."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
+
+
+def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
+    """Fill every default and bring the recipe to canonical form.
+
+    Guidance that cannot act (a step-distilled model, a scale of 1 or less) becomes 1 and its negative prompt empty, as
+    `Flux2KleinPipeline.do_classifier_free_guidance` decides; adapters of weight 0 vanish.
+
+    Args:
+        recipe: what a person wrote.
+        catalog: finds the model and its adapters.
+
+    Raises:
+        ModelError: unknown model or adapter.
+        RecipeError: a size that the model cannot draw.
+    """
+    model = catalog.model(recipe.model)
+    guidance = model.guidance_scale if recipe.guidance_scale is None else float(recipe.guidance_scale)
+    guided = guidance > 1 and not model.is_distilled
+    adapters = tuple(adapter for adapter in recipe.adapters if adapter.weight != 0)
+    full = recipe.replace(
+        model=model.name,
+        width=recipe.width or model.width,
+        height=recipe.height or model.height,
+        steps=recipe.steps or model.steps,
+        guidance_scale=guidance if guided else 1.0,
+        negative_prompt=recipe.negative_prompt if guided else "",
+        max_sequence_length=recipe.max_sequence_length or model.max_sequence_length,
+        precision=recipe.precision or model.precision,
+        adapters=adapters,
+    )
+    assert full.width is not None  # filled above
+    assert full.height is not None
+    _check_size(full.width, full.height, model)
+    fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
+    return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints)
+
+
+def _load(text: str) -> Any:
+    """JSON or YAML; YAML alone would refuse a few control characters that JSON may hold unescaped."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return yaml.safe_load(text)
+
+
+def _check_size(width: int, height: int, model: Defaults) -> None:
+    for name, value in (("width", width), ("height", height)):
+        if value % model.size_multiple:
+            below = max(model.min_side, value - value % model.size_multiple)
+            raise RecipeError(
+                f"The {name} {value} is not a multiple of {model.size_multiple} pixels.",
+                f"Use {below} or {value - value % model.size_multiple + model.size_multiple}.",
+            )
+        if not model.min_side <= value <= model.max_side:
+            raise RecipeError(
+                f"The {name} {value} is outside what {model.name} draws.",
+                f"Use {model.min_side} to {model.max_side} pixels.",
+            )
+    if width * height > model.max_pixels:
+        side = int(math.sqrt(model.max_pixels)) // model.size_multiple * model.size_multiple
+        raise RecipeError(
+            f"{width} x {height} is {width * height / 1e6:.2f} megapixels, more than {model.name} draws.",
+            f"Stay within {model.max_pixels / 1e6:.2f} megapixels, for example {side} x {side}.",
+        )
+
+
+def _explain(error: ValidationError, owner: type[BaseModel]) -> RecipeError:
+    """One sentence for the first problem pydantic found."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "recipe"
+    if first["type"] == "extra_forbidden":
+        known = Adapter.model_fields if len(first["loc"]) > 1 else owner.model_fields
+        return RecipeError(f"There is no recipe field {where!r}.", nearest(str(first["loc"][-1]), known))
+    field = owner.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+    hint = f"{where}: {field.description}" if field and field.description else ""
+    return RecipeError(f"The recipe field {where!r} cannot be {first['input']!r}: {first['msg'].lower()}.", hint)
