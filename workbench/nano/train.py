@@ -109,8 +109,8 @@ def optimizers_for(matrices: list[nn.Parameter], rest: list[nn.Parameter], confi
     """Muon (Jordan et al. 2024) for matrices, AdamW for embeddings, modulation, norms and the outer projections."""
     decay = config["weight_decay"]
     return (
-        torch.optim.Muon(matrices, lr=config["learning_rate"], weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=config["adamw_learning_rate"], betas=(0.9, 0.98), weight_decay=decay),
+        torch.optim.Muon(matrices, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=decay),
     )
 
 
@@ -131,7 +131,6 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
     average = copy.deepcopy(model).requires_grad_(False).eval()
     parameters = Parameters.of(model, worker.count)
     optimizers = optimizers_for(parameters.matrices[worker.number], parameters.rest, settings)
-    base_rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     checkpoint = out / f"checkpoint-{worker.number}-of-{worker.count}"
     step = load_checkpoint(checkpoint, model, average, optimizers)
     total = sum(stage["steps"] for stage in settings["stages"])
@@ -151,8 +150,8 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
             step += 1
             began = time.perf_counter()
             rate = min(1.0, step / settings["warmup_steps"], (total - step + 1) / settings["decay_steps"])
-            for group, base in zip((g for o in optimizers for g in o.param_groups), base_rates, strict=True):
-                group["lr"] = base * rate
+            for optimizer, name in zip(optimizers, ("muon", "adamw"), strict=True):
+                optimizer.param_groups[0]["lr"] = rate * stage[name]
             batch = batch_of(pool, stage["batch_size"], empty=empty, config=settings, seed=seed, step=step)
             mine = {key: value[worker.share_of(stage["batch_size"])].to(device) for key, value in batch.items()}
             t = mine["time"][:, None, None]  # (b, 1, 1)
