@@ -20,6 +20,7 @@ settings.register_profile("workbench", deadline=None, max_examples=50)
 settings.load_profile("workbench")
 
 DYNAMIC = {"num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": True, "time_shift_type": "exponential"}
+TARGETS = ["attn.to_q", "attn.to_out.0", "attn.to_qkv_mlp_proj"]  # what the test adapters change
 STATIC = {"num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": False}
 
 CHAT_TEMPLATE = (
@@ -157,14 +158,14 @@ def write_adapter(path: Path, model: Path, *, rank: int, seed: int, alpha: float
     header = read_header(model / "transformer" / "diffusion_pytorch_model.safetensors")
     for key, entry in header.items():
         name = key.removesuffix(".weight")
-        if not name.endswith(("attn.to_q", "attn.to_out.0", "attn.to_qkv_mlp_proj")):
+        if not name.endswith(tuple(TARGETS)):
             continue
         out_features, in_features = entry["shape"]
         prefix = f"transformer.{name}"
         tensors[f"{prefix}.lora_A.weight"] = torch.randn(rank, in_features, generator=generator) * in_features**-0.5
         tensors[f"{prefix}.lora_B.weight"] = torch.randn(out_features, rank, generator=generator) * 0.5
-        if alpha is not None:
-            tensors[f"{prefix}.alpha"] = torch.tensor(alpha)
+    settings = {"transformer.r": rank, "transformer.lora_alpha": alpha, "transformer.target_modules": TARGETS}
+    metadata = {"format": "pt"} if alpha is None else {"lora_adapter_metadata": json.dumps(settings)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
+    save_file(tensors, path, metadata)
     return path

@@ -127,9 +127,9 @@ class Denoiser:
         velocity = self._guided_velocity(rows, timestep, together=together)
         sigma = rows.sigmas[:, index].view(-1, 1, 1)
         change = rows.sigmas[:, index + 1].view(-1, 1, 1) - sigma
-        # Products are rounded to the model's precision before they are summed in float32, as the scheduler does.
+        # The scheduler's step size and product are rounded to the model's precision before the sum in float32.
         estimate = latents.float() - sigma * velocity.float()
-        rows.latents = (latents.float() + (change * velocity.float()).to(velocity.dtype)).to(velocity.dtype)
+        rows.latents = (latents.float() + change.to(velocity.dtype) * velocity).to(velocity.dtype)
         finite = torch.isfinite(rows.latents).flatten(1).all(dim=1)
         rows.step += 1
         # Noted on the device and read at the end: asking every step would make the host wait.

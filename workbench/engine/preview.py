@@ -1,7 +1,8 @@
 """Small pictures while denoising: one matrix product from latents to colours.
 
-A linear map from a picture token to 4 x 4 colours is fitted once per VAE, by least squares over synthetic pictures that
-the VAE encodes; it is kept by the VAE's fingerprint. A preview so costs well under a millisecond and no decode.
+A linear map from a picture token to 4 x 4 colours is fitted once per VAE, by least squares from the latents of synthetic
+pictures to what the decoder makes of them; it is kept by the VAE's fingerprint. A preview so costs well under a
+millisecond and no decode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from workbench.models.loading import Components
 
 CELLS = 4  # colours along each side of a token
 _SIDE = 128  # pixels of a fitting picture
-_PICTURES = 24
+_PICTURES = 16
 _RIDGE = 1e-3  # relative weight of small coefficients, against noise in directions that the pictures hardly use
 
 
@@ -34,19 +35,21 @@ def preview_map(parts: Components, disk: TensorFolder) -> Tensor:
 
 @torch.no_grad()
 def fit_map(parts: Components) -> Tensor:
-    """Fit the map on pictures of soft and hard coloured shapes.
+    """Fit the map on pictures of soft and hard coloured shapes, encoded and decoded again.
 
     Returns:
         float32 (C + 1, CELLS * CELLS * 3); the last row is the constant.
     """
     pictures = _pictures().to(parts.device, parts.dtype)  # (P, 3, side, side), -1 to 1
-    tokens = []
+    tokens, colours = [], []
     for picture in pictures.split(1):
-        moments = parts.vae.encode(picture, return_dict=False)[0]
-        tokens.append(pack(normalise(parts.vae, moments.mode())).float()[0])
+        latents = parts.vae.encode(picture, return_dict=False)[0].mode()
+        tokens.append(pack(normalise(parts.vae, latents)).float()[0])
+        decoded = parts.vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
+        colours.append(_cells(decoded, parts.patch_pixels))
     known = torch.cat(tokens).double().cpu()  # (P * N, C)
     known = torch.cat([known, torch.ones(len(known), 1, dtype=torch.double)], dim=1)
-    wanted = _cells(pictures.float(), parts.patch_pixels).double().cpu()  # (P * N, CELLS * CELLS * 3)
+    wanted = torch.cat(colours).double().cpu()  # (P * N, CELLS * CELLS * 3)
     gram = known.T @ known
     gram += _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.double)
     matrix: Tensor = torch.linalg.solve(gram, known.T @ wanted)
