@@ -53,14 +53,14 @@ def sheet(rows: Sequence[Judged], *, title: str) -> Figure:
         rows: at least one, all with pictures.
         title: stands over all.
     """
-    captions = [(textwrap.wrap(row.prompt.prompt, _WRAP), *_mark(row)) for row in rows]
+    captions = [(textwrap.wrap(_drawable(row.prompt.prompt), _WRAP), *_mark(row)) for row in rows]
     across, down = min(COLUMNS, len(rows)), math.ceil(len(rows) / COLUMNS)
     lines = max(len(prompt) + len(mark) for prompt, mark, _ in captions)
     step = _CELL + _LINE * (lines + 1.5)  # inches from one row to the next
     figure = Figure(figsize=(across * (_CELL + 0.25) + 0.25, down * step + 0.5), dpi=160, facecolor="white")
     FigureCanvasAgg(figure)
     width, height = figure.get_size_inches()
-    heading = textwrap.fill(title, max(30, int(width * 10)))
+    heading = textwrap.fill(_drawable(title), max(30, int(width * 10)))
     figure.text(0.25 / width, 1 - 0.12 / height, heading, fontsize=10, fontweight="bold", va="top")
     for index, (row, (prompt, mark, colour)) in enumerate(zip(rows, captions, strict=True)):
         left = 0.25 + (index % COLUMNS) * (_CELL + 0.25)
@@ -84,8 +84,15 @@ def _mark(row: Judged) -> tuple[list[str], str]:
         return ["? not judged in full"], _OPEN
     if row.verdict.right:
         return ["✓ right"], _RIGHT
-    seen = [f"{name} {row.verdict.checks[name].seen}".strip() for name in _faults(row)]
+    seen = [_drawable(f"{name} {row.verdict.checks[name].seen}".strip()) for name in _faults(row)]
     return textwrap.wrap("✗ " + "; ".join(seen), _WRAP), _WRONG
+
+
+def _drawable(text: str) -> str:
+    """`text` with a question mark for every sign outside Latin-1: what an OCR engine reads into a blot can be any script,
+    and the sheet's font would leave it out.
+    """
+    return text.encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")  # a $ would begin a formula
 
 
 def confusion_figure(counts: pd.DataFrame) -> Figure:
