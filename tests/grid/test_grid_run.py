@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from workbench.engine.events import CancelToken, Planned, Step
 from workbench.errors import Cancelled, GridError
@@ -74,7 +76,7 @@ def test_cells_that_must_be_equal_are_one_picture(session: Session) -> None:
 
 def test_a_failing_cell_does_not_stop_the_rest(session: Session, tmp_path: Path) -> None:
     bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not a header")
+    save_file({"transformer.no_such_layer.lora_A.weight": np.zeros((2, 4), np.float32)}, bad)  # of another model
     wanted = Grid(BASE, [{"adapters": ["none", str(bad)]}, {"field": "steps", "values": [1, 2]}])
     result = wanted.run(session)
     assert (result.computed, result.failed) == (2, 2)
