@@ -16,7 +16,7 @@ from workbench.nano.train import train
 from workbench.nano.train_vae import build_vae, measure_statistics, polish_decoder
 from workbench.nano.train_vae import train as train_vae
 
-VAE = {
+VAE: dict[str, Any] = {
     "latent_channels": 4,
     "block_out_channels": [8, 8, 8, 8],
     "norm_num_groups": 4,
@@ -76,7 +76,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "checkpoint-0-of-1" / "state.safetensors")
+    state: dict[str, torch.Tensor] = load_file(run / "checkpoint-0-of-1" / "state.safetensors")
+    return state
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -114,7 +115,7 @@ def test_the_result_is_an_ordinary_pipeline_and_learns(run: Path) -> None:
     assert records[-1]["loss"] < records[0]["loss"]
     pipe = Flux2KleinPipeline.from_pretrained(run / "pipeline")
     picture = pipe(
-        "a red circle",
+        prompt="a red circle",
         width=64,
         height=64,
         num_inference_steps=1,

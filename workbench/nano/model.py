@@ -110,15 +110,16 @@ def save_pipeline(
     shift: float,
     is_distilled: bool,
 ) -> None:
-    """Write everything to `folder` as `Flux2KleinPipeline.from_pretrained` reads it, weights in bfloat16.
+    """Write everything to `folder` as `Flux2KleinPipeline.from_pretrained` reads it, the transformer in bfloat16.
 
-    The autoencoder stays in float32: it is small, and its batch-norm statistics decide every colour.
+    The autoencoder stays in float32, as its batch-norm statistics decide every colour; so does the text encoder, as
+    transformers loads weights as they are stored while diffusers loads them in float32, and the two must agree.
     """
     Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False),
         vae=vae,
-        text_encoder=text_encoder.to(torch.bfloat16),
+        text_encoder=text_encoder,
         tokenizer=build_tokenizer(),
-        transformer=transformer.to(torch.bfloat16),
+        transformer=nn.Module.to(transformer, torch.bfloat16),
         is_distilled=is_distilled,
     ).save_pretrained(folder, safe_serialization=True)

@@ -7,13 +7,14 @@ threads of one process wait for each other after every operation, processes only
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Worker:
         """The rows of a batch that this worker computes."""
         return slice(rows * self.number // self.count, rows * (self.number + 1) // self.count)
 
-    def average_gradients(self, parameters: list[Tensor]) -> None:
+    def average_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Replace each gradient by its mean over the workers, in one exchange; an absent gradient counts as zero."""
         if self.count == 1:
             return
@@ -43,7 +44,7 @@ class Worker:
         for parameter, part in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
             parameter.grad = part.view_as(parameter)
 
-    def share_parameters(self, owned: list[list[Tensor]]) -> None:
+    def share_parameters(self, owned: Sequence[Sequence[Tensor]]) -> None:
         """Copy parameters from the worker that updated them to all others; `owned[i]` belongs to worker i."""
         if self.count == 1:
             return
@@ -68,7 +69,7 @@ def run_workers(count: int, task: Callable[..., None], *arguments: Any) -> None:
         task(Worker(), *arguments)
         return
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_enter, (count, Path(folder) / "meet", task, arguments), nprocs=count)
+        spawn(_enter, (count, Path(folder) / "meet", task, arguments), nprocs=count)
 
 
 def _enter(number: int, count: int, meeting: Path, task: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -93,7 +93,8 @@ class Parameters:
     @classmethod
     def of(cls, model: nn.Module, workers: int) -> Parameters:
         """Split `model`'s parameters; the largest matrices are dealt out first."""
-        inside, rest = [], []
+        inside: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             (inside if parameter.ndim == 2 and ("blocks." in name or ".layers." in name) else rest).append(parameter)
         inside.sort(key=lambda parameter: parameter.numel(), reverse=True)
@@ -135,7 +136,7 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
     step = load_checkpoint(checkpoint, model, average, optimizers)
     total = sum(stage["steps"] for stage in settings["stages"])
     length = config["text_encoder"]["max_sequence_length"]
-    empty = tuple(part[0] for part in tokenize(build_tokenizer(), [""], length))
+    empty_ids, empty_mask = tokenize(build_tokenizer(), [""], length)
     started, begins = time.perf_counter(), 0
     for stage in settings["stages"]:
         ends = begins + stage["steps"]
@@ -152,7 +153,9 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
             rate = min(1.0, step / settings["warmup_steps"], (total - step + 1) / settings["decay_steps"])
             for optimizer, name in zip(optimizers, ("muon", "adamw"), strict=True):
                 optimizer.param_groups[0]["lr"] = rate * stage[name]
-            batch = batch_of(pool, stage["batch_size"], empty=empty, config=settings, seed=seed, step=step)
+            batch = batch_of(
+                pool, stage["batch_size"], empty=(empty_ids[0], empty_mask[0]), config=settings, seed=seed, step=step
+            )
             mine = {key: value[worker.share_of(stage["batch_size"])].to(device) for key, value in batch.items()}
             t = mine["time"][:, None, None]  # (b, 1, 1)
             noisy = (1 - t) * mine["clean"] + t * mine["noise"]
