@@ -102,7 +102,10 @@ def test_dear_axes_change_as_rarely_as_they_can(chosen: list[int]) -> None:
 
 
 def test_equally_dear_axes_stay_as_written() -> None:
-    axes = [{"field": "steps", "values": [1, 2]}, {"field": "model", "values": "klein-nano, klein-nano-base"}]
+    axes: list[dict[str, Any]] = [
+        {"field": "steps", "values": [1, 2]},
+        {"field": "model", "values": "klein-nano, klein-nano-base"},
+    ]
     axes += [{"field": "guidance_scale", "values": [2, 3]}]
     order = [
         (c.recipes[0].model, c.recipes[0].steps, c.recipes[0].guidance_scale)
@@ -155,7 +158,10 @@ def test_an_absent_search_text_is_found_in_any_prompt_of_an_axis() -> None:
 
 def test_adapters_join_the_base_and_weights_find_them() -> None:
     base = {"adapters": [{"name": "base"}]}
-    axes = [{"adapters": ["none", "ink", ["oil", {"name": "pen", "weight": 2}]]}, {"weights": [0.25], "adapter": "ink"}]
+    axes: list[dict[str, Any]] = [
+        {"adapters": ["none", "ink", ["oil", {"name": "pen", "weight": 2}]]},
+        {"weights": [0.25], "adapter": "ink"},
+    ]
     plan = Grid(base, axes).expand()
     assert plan.dimensions[0].labels == ("none", "ink", "oil + pen × 2")
     assert plan.dimensions[1].title == "Weight of ink"
@@ -167,7 +173,7 @@ def test_adapters_join_the_base_and_weights_find_them() -> None:
 
 
 def test_a_weight_without_a_name_is_for_all_adapters() -> None:
-    axes = [{"adapters": ["none", "ink"]}, {"weights": "0-1 [2]"}]
+    axes: list[dict[str, Any]] = [{"adapters": ["none", "ink"]}, {"weights": "0-1 [2]"}]
     plan = Grid({}, axes).expand()
     assert [[a.weight for a in c.recipes[0].adapters] for c in plan.cells] == [[], [], [0.0], [1.0]]
     assert "no adapter" in refusal([{"weights": "0-1 [2]"}])

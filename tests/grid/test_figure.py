@@ -157,7 +157,8 @@ def test_only_shows_a_part(build: Any) -> None:
     result = build({}, [{"field": "steps", "values": [1, 2, 3]}, {"field": "guidance_scale", "values": [2, 3]}])
     slots = arrange(result.plan, title="", caption="", only={"Steps": [3, 1], "Guidance scale": 3}).slots
     assert [slot.cell.at for slot in slots] == [(2, 1), (0, 1)]
-    for only in ({"Stpes": 1}, {"Steps": 9}, {"Steps": []}):
+    wrong: tuple[dict[str, Any], ...] = ({"Stpes": 1}, {"Steps": 9}, {"Steps": []})
+    for only in wrong:
         with pytest.raises(GridError):
             result.figure(only=only)
 

@@ -23,7 +23,7 @@ def session(tiny_klein: Any, tmp_path: Path) -> Session:
 
 
 def grid(steps: list[int], **options: Any) -> Grid:
-    axes = [{"field": "steps", "values": steps}, {"replace": "red", "values": "red, blue"}]
+    axes: list[dict[str, Any]] = [{"field": "steps", "values": steps}, {"replace": "red", "values": "red, blue"}]
     return Grid(BASE, axes, **({"seeds": 2} | options))
 
 
@@ -64,7 +64,10 @@ def test_the_summary_says_what_the_run_then_does(session: Session) -> None:
 
 
 def test_cells_that_must_be_equal_are_one_picture(session: Session) -> None:
-    axes = [{"field": "guidance_scale", "values": [0.5, 1, 3]}, {"field": "negative_prompt", "values": ["", "blue"]}]
+    axes: list[dict[str, Any]] = [
+        {"field": "guidance_scale", "values": [0.5, 1, 3]},
+        {"field": "negative_prompt", "values": ["", "blue"]},
+    ]
     wanted = Grid(BASE, axes)
     assert wanted.summary(session).unique == 3  # off is off, whatever stands in the negative prompt
     result = wanted.run(session)

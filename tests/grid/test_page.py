@@ -65,7 +65,7 @@ def test_the_page_holds_every_cell_and_each_picture_once_and_exactly(build: Any)
         for seed, entry in enumerate(entries or []):
             uri = data["pictures"][entry["picture"]]["uri"]
             picture = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
-            assert np.array_equal(picture, result.picture(result.shots[cell.index, seed]))
+            assert np.array_equal(np.asarray(picture), np.asarray(result.picture(result.shots[cell.index, seed])))
             assert entry["recipe"] == cell.recipes[seed].to_yaml()
             assert entry["facts"]["Digest"] == cell.resolved[seed].digest
 

@@ -65,7 +65,7 @@ def test_generate_returns_before_the_picture_is_there(panel: GenerationPanel, se
 def test_previews_and_progress_arrive_before_the_picture(panel: GenerationPanel, small: Recipe) -> None:
     seen: list[tuple[str, Any]] = []
     show = panel.show
-    panel.show = lambda key, value: (seen.append((key, value)), show(key, value))  # type: ignore[method-assign]
+    panel.show = lambda key, value: (seen.append((key, value)), show(key, value))  # type: ignore[method-assign,assignment]
     panel.restore(small.replace(seed=91, steps=3))
     press(panel)
     steps = [value for _, value in seen if isinstance(value, Step)]
@@ -90,7 +90,7 @@ def test_two_presses_make_two_pictures(panel: GenerationPanel, session: Session,
 def test_cancel_stops_the_current_picture_and_not_the_next(panel: GenerationPanel, small: Recipe) -> None:
     begun = threading.Event()
     show = panel._listen
-    panel._listen = lambda event: (begun.set() if isinstance(event, Step) else None, show(event))  # type: ignore[method-assign,func-returns-value]
+    panel._listen = lambda event: (begun.set() if isinstance(event, Step) else None, show(event))  # type: ignore[method-assign,assignment]
     panel.restore(small.replace(seed=61, steps=1000))
     panel.generate_button.click()
     panel.restore(small.replace(seed=62))
@@ -159,7 +159,7 @@ def test_history_survives_the_session_and_serves_pixels(panel: GenerationPanel, 
     assert later.history.items
     digest = later.history.items[0]["id"]
     sent: list[tuple[dict[str, Any], list[bytes]]] = []
-    later.history.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
+    later.history.send = lambda content, buffers=None: sent.append((content, buffers))
     later.history._handle_custom_msg({"type": "want", "id": digest}, [])
     later.history._handle_custom_msg({"type": "want", "id": "0" * 64}, [])
     (first, buffers), (second, _) = sent

@@ -17,7 +17,10 @@ from workbench.panels.banner import Banner
 from workbench.panels.grid_view import GridView
 from workbench.panels.pixels import HERE, KEEP, LOSSLESS, PixelWidget, encode, thumbnail
 
-AXES = [{"field": "steps", "values": "1, 2", "skip": [2]}, {"replace": "red", "values": "red, <b>green</b>, blue"}]
+AXES: list[dict[str, Any]] = [
+    {"field": "steps", "values": "1, 2", "skip": [2]},
+    {"replace": "red", "values": "red, <b>green</b>, blue"},
+]
 
 
 class Wall(GridView):

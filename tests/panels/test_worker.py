@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -124,12 +125,16 @@ class Owner:
     """Stands for a session: all that `worker_of` asks of one is that it can be held weakly."""
 
 
+def _use(_session: Owner, _token: CancelToken) -> None:
+    """A body that holds its session, as those of panels do."""
+
+
 def test_one_worker_per_session_and_none_for_a_dead_one() -> None:
     one, two = Owner(), Owner()
     assert worker_of(one) is worker_of(one)  # type: ignore[arg-type]
     assert worker_of(one) is not worker_of(two)  # type: ignore[arg-type]
     worker = worker_of(one)  # type: ignore[arg-type]
-    assert worker.submit("uses it", lambda token, session=one: None).wait(WAIT)
+    assert worker.submit("uses it", partial(_use, one)).wait(WAIT)
     ghost = weakref.ref(one)
     thread = worker._thread
     del one

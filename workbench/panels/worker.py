@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-Body = Callable[[CancelToken], None]
+Body = Callable[[CancelToken], object]
 
 
 class Job:
