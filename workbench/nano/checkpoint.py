@@ -52,3 +52,13 @@ def load_checkpoint(
                 state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return step
+
+
+def load_average(folder: Path, module: nn.Module) -> int:
+    """Put the averaged weights of a checkpoint into `module` and return the step they are from."""
+    path = folder / FILE
+    with safe_open(path, "pt") as file:
+        step = int(file.metadata()["step"])
+        for name, parameter in module.named_parameters():
+            parameter.data.copy_(file.get_tensor(f"average/{name}"))
+    return step
