@@ -69,7 +69,7 @@ def test_skips_leave_holes_and_nothing_else(chosen: list[int], data: st.DataObje
     whole = Grid(BASE, [AXES[place] for place in chosen], seeds=2).expand()
     hole = data.draw(st.sampled_from(whole.cells))
     skip = {d.title: d.labels[place] for d, place in zip(whole.dimensions, hole.at, strict=True)}
-    axes = [AXES[place] for place in chosen]
+    axes: list[Any] = [AXES[place] for place in chosen]
     if len(whole.cells) == 1:
         return
     plan = Grid(BASE, axes, seeds=2, skip=[skip]).expand()
@@ -81,7 +81,7 @@ def test_skips_leave_holes_and_nothing_else(chosen: list[int], data: st.DataObje
 
 
 def test_a_skipped_value_empties_its_row_and_a_list_skips_several() -> None:
-    axes = [{"field": "steps", "values": [1, 2, 3], "skip": [2]}, {"field": "guidance_scale", "values": [1, 2.5]}]
+    axes: list[Any] = [{"field": "steps", "values": [1, 2, 3], "skip": [2]}, {"field": "guidance_scale", "values": [1, 2.5]}]
     plan = Grid(BASE, axes, skip=[{"Steps": [1, "3"], "Guidance scale": 2.5}]).expand()
     assert [cell.at for cell in plan.cells if not cell.skipped] == [(0, 0), (2, 0)]
 
@@ -124,14 +124,14 @@ def test_a_setting_changes_several_fields_at_once() -> None:
 
 
 def test_all_search_texts_are_replaced_in_one_pass() -> None:
-    axes = [{"replace": "red", "values": ["circle"]}, {"replace": "circle", "values": ["red"]}]
+    axes: list[Any] = [{"replace": "red", "values": ["circle"]}, {"replace": "circle", "values": ["red"]}]
     (cell,) = Grid(BASE, axes).expand().cells
     assert cell.recipes[0].prompt == "a circle red on a white background"
     assert cell.recipes[0].negative_prompt == "a circle square"
 
 
 def test_a_longer_search_text_wins_over_one_inside_it() -> None:
-    axes = [{"replace": "red circle", "values": ["star"]}, {"replace": "red", "values": ["blue"]}]
+    axes: list[Any] = [{"replace": "red circle", "values": ["star"]}, {"replace": "red", "values": ["blue"]}]
     (cell,) = Grid(BASE, axes).expand().cells
     assert (cell.recipes[0].prompt, cell.recipes[0].negative_prompt) == (
         "a star on a white background",
@@ -152,7 +152,7 @@ def test_an_absent_search_text_is_refused(prompt: str) -> None:
 
 
 def test_an_absent_search_text_is_found_in_any_prompt_of_an_axis() -> None:
-    axes = [{"field": "prompt", "values": "a red cat || a blue cat"}, {"replace": "red", "values": "green"}]
+    axes: list[Any] = [{"field": "prompt", "values": "a red cat || a blue cat"}, {"replace": "red", "values": "green"}]
     assert "a blue cat" in refusal(axes, {})
 
 
@@ -191,7 +191,7 @@ def test_paths_are_labelled_by_their_last_part_where_that_is_clear() -> None:
 
 
 def test_seeds_are_given_or_counted_from_the_base() -> None:
-    axes = [{"field": "steps", "values": [4]}]
+    axes: list[Any] = [{"field": "steps", "values": [4]}]
     assert Grid({"seed": 5}, axes, seeds=3).expand().seeds == (5, 6, 7)
     assert Grid({"seed": 5}, axes, seeds=[9, 2]).expand().seeds == (9, 2)
     assert Grid({"seed": 5}, axes).expand().seeds == (5,)
@@ -269,7 +269,7 @@ def test_a_huge_grid_is_refused_before_anything_is_built(axes: list[Any], monkey
 
 
 def test_the_limit_counts_seeds_and_can_be_raised() -> None:
-    axes = [{"field": "steps", "values": [1, 2, 3]}]
+    axes: list[Any] = [{"field": "steps", "values": [1, 2, 3]}]
     assert "6 pictures" in refusal(axes, seeds=2, max_pictures=5)
     assert Grid({}, axes, seeds=2, max_pictures=6).pictures == 6
     assert "100,001 seeds" in refusal(axes, seeds=MAX_PICTURES + 1)

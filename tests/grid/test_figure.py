@@ -82,7 +82,7 @@ def test_no_text_leaves_the_canvas_or_hits_another(build: Any, data: st.DataObje
 
 @pytest.mark.parametrize("zoom", [1, 2, 3])
 def test_pixels_are_shown_as_they_are(build: Any, tmp_path: Path, zoom: int) -> None:
-    axes = [{"field": "steps", "values": [4, 8, 28]}, {"field": "width", "values": [64, 96]}]
+    axes: list[Any] = [{"field": "steps", "values": [4, 8, 28]}, {"field": "width", "values": [64, 96]}]
     result = build({}, axes, seeds=6, failed=(1,), title="A title")
     path = result.save_png(tmp_path / "grid.png", zoom=zoom)
     pixels = np.asarray(Image.open(path))
@@ -117,7 +117,7 @@ def test_boxes_never_overlap_and_stay_inside(build: Any) -> None:
 
 
 def test_first_axis_is_columns_second_rows_third_groups_columns(build: Any) -> None:
-    axes = [
+    axes: list[Any] = [
         {"field": "steps", "values": [1, 2]},
         {"field": "guidance_scale", "values": [2, 3]},
         {"field": "width", "values": [64, 128]},
@@ -167,7 +167,7 @@ def test_a_figure_that_is_too_large_is_refused_and_saved_in_parts(
     build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("workbench.grid.layout.MAX_PIXELS", 1_000_000)
-    axes = [{"field": "steps", "values": "1-9"}, {"field": "guidance_scale", "values": "1-8"}]
+    axes: list[Any] = [{"field": "steps", "values": "1-9"}, {"field": "guidance_scale", "values": "1-8"}]
     result = build({}, axes)
     with pytest.raises(GridError, match="only="):
         result.figure()

@@ -48,7 +48,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_holds_every_cell_and_each_picture_once_and_exactly(build: Any) -> None:
-    axes = [
+    axes: list[Any] = [
         {"field": "model", "values": "klein-nano-base, klein-nano"},
         {"field": "guidance_scale", "values": [2, 4, 8], "skip": [8]},
     ]
@@ -82,7 +82,7 @@ def test_nothing_is_fetched(build: Any) -> None:
 
 
 def test_markup_in_texts_is_inert(build: Any) -> None:
-    axes = [{"replace": "red", "title": EVIL, "values": ["blue", EVIL]}]
+    axes: list[Any] = [{"replace": "red", "title": EVIL, "values": ["blue", EVIL]}]
     result = build({"prompt": f"a red {EVIL}"}, axes, title=EVIL, failed=(1,), error=EVIL)
     text = render(result)
     page = Page(text)

@@ -11,7 +11,7 @@ from workbench.grid.table import save_parquet
 
 
 def test_one_row_per_picture_and_one_column_per_axis(build: Any) -> None:
-    axes = [
+    axes: list[Any] = [
         {"field": "steps", "values": [4, 8, 12], "skip": [12]},
         {"settings": [{"label": "low", "set": {"guidance_scale": 2}}], "title": "Guide"},
     ]
