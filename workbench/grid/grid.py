@@ -110,7 +110,7 @@ class Grid:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Grid:
-        """Read a grid from a YAML file, or from a PNG or page that a grid made.
+        """Read a grid from a YAML file, or from a PNG that a grid made.
 
         Raises:
             GridError: the file is missing or holds no grid.

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from workbench.grid.caption import fixed_pairs
+from workbench.grid.run import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,7 +102,7 @@ def _entry(shot: Shot, picture: int | None) -> dict[str, Any]:
 
 
 def _counts(result: GridResult) -> str:
-    parts = [f"{len(result.plan.cells):,} cells", f"{result.plan.pictures:,} pictures"]
+    parts = [counted(len(result.plan.cells), "cell"), counted(result.plan.pictures, "picture")]
     holes = sum(cell.skipped for cell in result.plan.cells)
     parts += [f"{count:,} {what}" for count, what in ((holes, "skipped"), (result.failed, "failed")) if count]
     return " · ".join([*parts, *([f"{result.pending:,} not run"] if result.pending else [])])

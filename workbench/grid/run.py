@@ -45,7 +45,8 @@ class Summary:
     def __str__(self) -> str:
         holes = f" ({self.skipped:,} skipped)" if self.skipped else ""
         shared = f", {self.unique:,} distinct" if self.unique < self.pictures else ""
-        text = f"{self.cells:,} cells{holes}, {self.pictures:,} pictures{shared}, {self.stored:,} stored already"
+        amount = f"{counted(self.cells, 'cell')}{holes}, {counted(self.pictures, 'picture')}{shared}"
+        text = f"{amount}, {self.stored:,} stored already"
         if not self.missing:
             return f"{text}; nothing to compute"
         duration = "unknown time" if self.seconds is None else f"about {format_seconds(self.seconds)}"
@@ -100,6 +101,11 @@ def run(
     except Cancelled:
         cancelled = True
     return GridResult(grid, plan, shots, session.store, cancelled, time.monotonic() - started)
+
+
+def counted(number: int, noun: str) -> str:
+    """For people: `1 cell`, `1,200 cells`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def format_seconds(seconds: float) -> str:
