@@ -42,7 +42,7 @@ def test_generate(lab: Any) -> None:
     page.wait_for_function(
         "panel => panel.querySelectorAll('.wb-strip img[src]').length >= 2", arg=panel.element_handle()
     )
-    panel.locator(".wb-code button, button.wb-code").first.click()
+    panel.locator("button.wb-code").click()
     panel.locator(".wb-python pre", has_text="steps=6").wait_for()
     lab.shot("generate-after")
 

@@ -44,7 +44,8 @@ def test_the_button_makes_the_picture_of_the_form(panel: GenerationPanel, sessio
     assert panel.picture.layout.display != "none"
     assert "64 × 64, 2 steps" in panel.status.value
     assert panel.cancel_button.disabled
-    assert panel.history.items[0]["id"] == resolve(small, session.catalog).digest
+    assert panel.history.current == resolve(small, session.catalog).digest
+    assert panel.history.current in [item["id"] for item in panel.history.items]
     stored = session.store.get(expected.digest)
     assert stored is not None
     assert str(stored.path) in panel.path.value
@@ -166,6 +167,13 @@ def test_history_survives_the_session_and_serves_pixels(panel: GenerationPanel, 
     assert first == {"type": "pixels", "id": digest, "mime": "image/png"}
     assert Image.open(io.BytesIO(buffers[0])).size == (64, 64)
     assert second["type"] == "gone"
+
+
+def test_pictures_made_elsewhere_join_the_strip(panel: GenerationPanel, session: Session, small: Recipe) -> None:
+    made = session.generate(small.replace(seed=75))
+    panel.restore(small.replace(seed=76))
+    press(panel)
+    assert made.digest in [item["id"] for item in panel.history.items]
 
 
 def test_a_copy_is_the_stored_file(panel: GenerationPanel, session: Session, tmp_path: Path) -> None:

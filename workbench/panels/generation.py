@@ -164,7 +164,7 @@ class GenerationPanel(Panel):
         kind, data = encode(result.picture)
         self._show_pixels(kind, data)
         self._shown = (result.digest, result.recipe)
-        self.history.add(result.digest, result.recipe, result.picture)
+        self.history.mark(result.digest, result.recipe)
         self.status.value = describe(result)
         self._show_path(result.digest)
         for warning in result.warnings:

@@ -9,7 +9,7 @@ import traitlets
 from PIL import Image
 
 from workbench.panels.banner import Banner
-from workbench.panels.pixels import HERE, PixelWidget, javascript, thumbnail
+from workbench.panels.pixels import HERE, PixelWidget, javascript
 from workbench.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -34,24 +34,23 @@ class HistoryStrip(PixelWidget):
 
     def __init__(self, store: Store, opened: Callable[[str, Recipe], None], banner: Banner) -> None:
         self._store, self._opened = store, opened
-        self._recipes: dict[str, Recipe] = {}
-        self._thumbs: dict[str, Image.Image] = {}  # of this session, as the store may not have written them yet
+        self._recipes: dict[str, Recipe] = {}  # of what is in the strip; as typed where it was made here
+        self._typed: dict[str, Recipe] = {}
         super().__init__(self._picture, banner)
-        for stored in store.recent(LENGTH):
-            self._recipes[stored.digest] = stored.recipe
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the store holds now, whoever made it."""
+        self._recipes = {stored.digest: stored.recipe for stored in self._store.recent(LENGTH)}
+        self._recipes |= {digest: recipe for digest, recipe in self._typed.items() if digest in self._recipes}
         self.items = [_item(digest, recipe) for digest, recipe in self._recipes.items()]
 
-    def add(self, digest: str, recipe: Recipe, picture: Image.Image) -> None:
-        """Put a finished picture first and mark it. One that is in the strip already moves to the front."""
-        self._recipes[digest] = recipe
-        self._thumbs[digest] = thumbnail(picture)
-        others = [item for item in self.items if item["id"] != digest][: LENGTH - 1]
+    def mark(self, digest: str, recipe: Recipe) -> None:
+        """Mark a picture that was made here from `recipe`."""
+        self._typed[digest] = recipe
         with self.hold_sync():
-            self.items = [_item(digest, recipe), *others]
+            self.refresh()
             self.current = digest
-        kept = {item["id"] for item in self.items}
-        self._recipes = {name: value for name, value in self._recipes.items() if name in kept}
-        self._thumbs = {name: value for name, value in self._thumbs.items() if name in kept}
 
     def received(self, content: dict[str, Any]) -> None:
         """A click on a picture."""
@@ -63,8 +62,6 @@ class HistoryStrip(PixelWidget):
             super().received(content)
 
     def _picture(self, digest: str) -> Image.Image | None:
-        if digest in self._thumbs:
-            return self._thumbs[digest]
         stored = self._store.get(digest)
         return stored.open() if stored else None
 
