@@ -27,13 +27,13 @@ check: setup  ## formatter, linter, strict types, import contract, notebooks str
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > .venv/lint-imports.log || { cat .venv/lint-imports.log >&2; exit 1; }
-	@$(BIN)/nbstripout --verify $(wildcard notebooks/*.ipynb)
+	@$(BIN)/nbstripout --keep-id --verify $(wildcard notebooks/*.ipynb)
 	@echo "All checks passed."
 
 format: setup  ## format code, sort imports, strip notebooks
 	@$(BIN)/ruff check --quiet --select I --fix $(CODE)
 	@$(BIN)/ruff format --quiet $(CODE)
-	@$(BIN)/nbstripout $(wildcard notebooks/*.ipynb)
+	@$(BIN)/nbstripout --keep-id $(wildcard notebooks/*.ipynb)
 
 clean:  ## remove .venv, caches and build products
 	@rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

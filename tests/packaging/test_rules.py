@@ -1,17 +1,14 @@
-"""Rules of the whole tree: the import contract, stripped notebooks, no path of a machine."""
+"""Rules of the whole tree: the import contract, no path of a machine."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEXT = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".sh", ".js", ".css", ".html", ".ipynb", ".jinja"}
 
 
@@ -46,22 +43,6 @@ def test_the_contract_sees_a_wrong_import(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "workbench.store -> workbench.engine.plan" in done.stdout
-
-
-def test_notebooks_are_there() -> None:
-    assert {path.name for path in NOTEBOOKS} >= {"01_generate.ipynb", "02_grid.ipynb"}
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebook_is_stripped_and_short(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert cells
-    for cell in cells:
-        assert not cell.outputs
-        assert cell.execution_count is None
-        assert len(cell.source.splitlines()) <= 15
-        assert not re.search(r"^\s*class ", cell.source, re.MULTILINE)
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
