@@ -81,7 +81,10 @@ def test_skips_leave_holes_and_nothing_else(chosen: list[int], data: st.DataObje
 
 
 def test_a_skipped_value_empties_its_row_and_a_list_skips_several() -> None:
-    axes: list[Any] = [{"field": "steps", "values": [1, 2, 3], "skip": [2]}, {"field": "guidance_scale", "values": [1, 2.5]}]
+    axes: list[Any] = [
+        {"field": "steps", "values": [1, 2, 3], "skip": [2]},
+        {"field": "guidance_scale", "values": [1, 2.5]},
+    ]
     plan = Grid(BASE, axes, skip=[{"Steps": [1, "3"], "Guidance scale": 2.5}]).expand()
     assert [cell.at for cell in plan.cells if not cell.skipped] == [(0, 0), (2, 0)]
 
