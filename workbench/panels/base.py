@@ -41,15 +41,15 @@ class Panel(widgets.VBox):
         self._numbers = 0
         self._coalescer = Coalescer(self._deliver)
         style = widgets.HTML(f"<style>{CSS}</style>", layout=widgets.Layout(display="none"))
-        parts: list[widgets.Widget] = [style, self.banner]
+        parts: list[widgets.Widget] = [self.banner]
         with self.banner.guard():  # a folder that cannot be written is said in the panel, like everything else
             self.session = session or shared_session()
-            parts += self.build()
-        super().__init__(parts)
+            parts = self.build()
+        super().__init__([style, *parts])
         self.add_class("wb-panel")
 
     def build(self) -> list[widgets.Widget]:
-        """Make the parts, in order."""
+        """Make the parts, in order, the banner where the eye is when a button is pressed."""
         raise NotImplementedError
 
     def show(self, key: str, value: Any) -> None:

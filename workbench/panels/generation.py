@@ -73,7 +73,7 @@ class GenerationPanel(Panel):
         stage = widgets.HBox([self.picture, self._hint]).add_class("wb-stage")
         actions = widgets.HBox([self.generate_button, self.cancel_button, self.progress]).add_class("wb-actions")
         files = widgets.HBox([self.code_button, self.file, self.save_button]).add_class("wb-actions")
-        parts = [stage, actions, self.status, files, self.path, self.code]
+        parts = [stage, actions, self.banner, self.status, files, self.path, self.code]
         return widgets.VBox(parts).add_class("wb-result")
 
     def generate(self) -> None:

@@ -85,7 +85,7 @@ class GridPanel(Panel):
         self.editor.on_change(self._estimate)
         self._estimate()
         actions = [self.run_button, self.cancel_button, self.progress, self.folder, self.save_button]
-        head = [self.editor, self.summary, widgets.HBox(actions).add_class("wb-actions"), self.status]
+        head = [self.editor, self.summary, widgets.HBox(actions).add_class("wb-actions"), self.banner, self.status]
         return [*head, self.view, self.detail, self.path, self._below]
 
     @property
