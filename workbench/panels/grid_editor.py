@@ -15,7 +15,7 @@ from workbench.panels.banner import Banner
 from workbench.panels.forms import Catalog, RecipeForm
 
 
-class GridEditor(widgets.VBox):
+class GridEditor(widgets.HBox):
     """Editors for one grid.
 
     Args:
