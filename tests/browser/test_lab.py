@@ -101,7 +101,7 @@ def test_grid(lab: Any) -> None:
     lab.command("notebook:run-cell")
     page.wait_for_function("() => document.querySelectorAll('.wb-grid-view').length === 2")
     second = page.locator(".wb-grid-view").last
-    second.scroll_into_view_if_needed()
+    second.locator(".wb-cell").last.scroll_into_view_if_needed()  # pixels come for what is in sight
     page.wait_for_function(
         "view => [...view.querySelectorAll('.wb-cell img')].every(image => image.naturalWidth > 0)",
         arg=second.element_handle(),

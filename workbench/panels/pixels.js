@@ -13,7 +13,7 @@ class Pixels {
         this.seen.unobserve(entry.target);
         this.fetch(entry.target);
       }
-    }, { rootMargin: "200px" });
+    }, { rootMargin: "200px", scrollMargin: "200px" }); // the second one counts in nested scrollers
   }
 
   // Fill `image` with the picture `id` once it comes into sight.
