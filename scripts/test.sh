@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Threads that wait for their siblings sleep instead of spinning: beside other work the suite is several times faster.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+
 have_browser() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
