@@ -100,6 +100,7 @@ class Panel(widgets.VBox):
         while jobs := [job for job in (*self._chores, *self._jobs) if not job.finished]:
             if not jobs[0].wait(max(0.0, end - time.monotonic())):
                 return False
+            self._coalescer.flush()  # what is shown may ask for an estimate, which is waited for too
         self._coalescer.flush()
         return True
 
