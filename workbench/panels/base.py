@@ -97,12 +97,16 @@ class Panel(widgets.VBox):
     def wait(self, timeout: float = 600.0) -> bool:
         """Block until every job of this panel is over and shown, or for `timeout` seconds; for scripts and tests."""
         end = time.monotonic() + timeout
-        while jobs := [job for job in (*self._chores, *self._jobs) if not job.finished]:
+        while True:
+            before = self._open_jobs()
+            self._coalescer.flush()  # what is shown may ask for an estimate, which is waited for too
+            if not (jobs := before or self._open_jobs()):
+                return True
             if not jobs[0].wait(max(0.0, end - time.monotonic())):
                 return False
-            self._coalescer.flush()  # what is shown may ask for an estimate, which is waited for too
-        self._coalescer.flush()
-        return True
+
+    def _open_jobs(self) -> list[Job]:
+        return [job for job in (*self._chores, *self._jobs) if not job.finished]
 
     def close(self) -> None:
         """Cancel the panel's jobs and remove it from the page."""
