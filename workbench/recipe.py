@@ -98,7 +98,7 @@ class Recipe(BaseModel):
     def to_yaml(self) -> str:
         """The recipe as YAML, without fields that are at their default."""
         values = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump({"model": self.model} | values, sort_keys=False, allow_unicode=True)
+        return dump_yaml({"model": self.model} | values)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new recipe.
@@ -115,6 +115,15 @@ class Recipe(BaseModel):
 
     def _changed(self) -> set[str]:
         return set(self.model_dump(exclude_defaults=True)) | {"model", "prompt", "seed"}
+
+
+def dump_yaml(value: Any, **style: Any) -> str:
+    """`value` as YAML for people, which reads back as it was.
+
+    PyYAML writes U+0085 (next line) as a line break that it then reads as a space, so a text with one is escaped.
+    """
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, **style) if "\x85" in text else text
 
 
 class Defaults(Protocol):

@@ -84,3 +84,8 @@ def test_replace_validates() -> None:
     with pytest.raises(RecipeError):
         Recipe().replace(steps=0)
     assert Recipe(prompt="a").replace(seed=3) == Recipe(prompt="a", seed=3)
+
+
+@pytest.mark.parametrize("text", ["\x85", "one\x85two", "\u2028", "\ufeff", " a\tb\n"])
+def test_rare_line_breaks_survive_yaml(text: str) -> None:
+    assert Recipe.from_yaml(Recipe(prompt=text).to_yaml()).prompt == text

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workbench.errors import GridError, nearest
 from workbench.grid.axis import Axis, parse_axis
 from workbench.grid.expand import MAX_PICTURES, Plan, expand, resolve_plan
-from workbench.recipe import Catalog, Recipe
+from workbench.recipe import Catalog, Recipe, dump_yaml
 
 if TYPE_CHECKING:
     from workbench.engine.events import CancelToken, Listener
@@ -155,7 +155,7 @@ class Grid:
             values["skip"] = [dict(combination) for combination in self.skip]
         if self.max_pictures != MAX_PICTURES:
             values["max_pictures"] = self.max_pictures
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+        return dump_yaml(values, width=100)
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

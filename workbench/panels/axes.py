@@ -18,7 +18,7 @@ from workbench.grid import AdapterAxis, Axis, FieldAxis, ReplaceAxis, SettingsAx
 from workbench.grid.axis import PROMPTS
 from workbench.panels.banner import Banner
 from workbench.panels.fields import kind_of
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, dump_yaml
 
 REPLACE, SETTINGS, ADAPTERS, WEIGHTS = "replace", "settings", "adapters", "weights"
 FIELDS = [name for name in Recipe.model_fields if name not in ("task", "adapters")]
@@ -187,7 +187,7 @@ def _choices(kind: str) -> tuple[str, ...]:
 
 def _flow(value: Any) -> str:
     """YAML on one line."""
-    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**9).removesuffix("...\n").strip()
+    return dump_yaml(value, default_flow_style=True, width=10**9).removesuffix("...\n").strip()
 
 
 def _yaml(text: str, where: str) -> Any:
