@@ -52,7 +52,8 @@ def test_generate(lab: Any) -> None:
         arg=panel.element_handle(),
     )
     panel.locator(".wb-field-width input").fill("100")
-    # ipywidgets holds a value back while an earlier one is on its way, but not a click: a person is slower than that.
+    panel.locator(".wb-field-width input").press("Tab")
+    # Values and clicks travel on different comms, which ipykernel may handle in different threads; a person is slower.
     panel.locator(".wb-python pre", has_text="width=100").wait_for()
     panel.locator(".wb-generate").click()
     panel.locator(".wb-banner", has_text="not a multiple of 16").wait_for()
