@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import Flux2KleinPipeline
@@ -100,9 +101,12 @@ def test_two_workers_learn_what_one_learns(run: Path, tmp_path_factory: pytest.T
     other = tmp_path_factory.mktemp("two")
     shutil.copytree(run / "vae", other / "vae")
     train(Worker(), recipe(6), run, "cpu")
-    shutil.copytree(run / "pool-64", other / "pool-64")
-    shutil.copytree(run / "pool-128", other / "pool-128")
     run_workers(2, train, recipe(6), other, "cpu", None)
+    for size in (64, 128):  # one worker makes the pool, the other waits for it
+        made, alone = (np.load(folder / f"pool-{size}" / "latents.npy") for folder in (other, run))
+        assert np.isfinite(made).all()
+        # One thread and several may sum in another order; half precision keeps three digits.
+        np.testing.assert_allclose(made.astype(np.float32), alone.astype(np.float32), rtol=1e-2, atol=1e-2)
     one, two = weights(run), load_file(other / "checkpoint-0-of-2" / "state.safetensors")
     for name in one:
         if name.startswith("model/"):
@@ -132,3 +136,20 @@ def test_the_autoencoder_script_leaves_latents_alone_in_its_second_phase(tmp_pat
     after = load_file(tmp_path / "vae-polished" / "diffusion_pytorch_model.safetensors")
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder", "post_quant_conv"}
+
+
+def test_the_others_wait_until_the_leader_has_made_what_all_read(tmp_path: Path) -> None:
+    run_workers(2, make_together, tmp_path)
+    assert (tmp_path / "made").read_text() == "0"
+    assert (tmp_path / "seen-1").read_text() == "0"
+
+
+def make_together(worker: Worker, folder: Path) -> None:
+    """Whoever comes first writes its number; the result says who that was, and what the others found."""
+
+    def make() -> str:
+        if not (folder / "made").exists():
+            (folder / "made").write_text(str(worker.number))
+        return (folder / "made").read_text()
+
+    (folder / f"seen-{worker.number}").write_text(worker.leader_first(make))

@@ -9,12 +9,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 from torch.multiprocessing.spawn import spawn
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=12)  # the leader may take hours to make what the others wait for
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,14 @@ class Worker:
             for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
                 parameter.data.copy_(part.view_as(parameter))
 
+    def leader_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns, called by the leader alone first, so that the others find made what it makes on disk."""
+        if self.count == 1:
+            return make()
+        made = make() if self.leads else None
+        distributed.barrier()
+        return make() if made is None else made
+
     def agree(self, flag: bool) -> bool:
         """Whether the leader says so: all workers stop at the same step."""
         if self.count == 1:
@@ -74,6 +87,8 @@ def run_workers(count: int, task: Callable[..., None], *arguments: Any) -> None:
 
 def _enter(number: int, count: int, meeting: Path, task: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=number, world_size=count)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=number, world_size=count, timeout=PATIENCE
+    )
     task(Worker(number, count), *arguments)
     distributed.destroy_process_group()

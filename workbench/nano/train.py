@@ -12,6 +12,7 @@ import copy
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,17 @@ def train(worker: Worker, config: dict[str, Any], out: Path, device: str, stop_a
         begins, size = ends, stage["size"]
         if step >= ends:
             continue
-        pool = open_pool(
-            out / f"pool-{size}", vae, size=size, scenes=stage["scenes"], length=length, seed=seed, device=device
+        made = partial(
+            open_pool,
+            out / f"pool-{size}",
+            vae,
+            size=size,
+            scenes=stage["scenes"],
+            length=length,
+            seed=seed,
+            device=device,
         )
+        pool = worker.leader_first(made)
         positions = spread_positions(length, size // 16)
         while step < ends:
             step += 1
