@@ -6,6 +6,7 @@ Its metrics say their direction, range and unit, so that tables, plots and tests
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -21,6 +22,12 @@ class ScorerError(WorkbenchError):
     """A scorer is unknown, or cannot work: its weights or its package are missing."""
 
     code = "WB404"
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """SHA-256 over mode, size and pixels of `picture`, 64 hexadecimal digits."""
+    head = f"{picture.mode} {picture.width}x{picture.height}\n".encode()
+    return hashlib.sha256(head + picture.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,15 @@ def make_scorer(name: str, **options: Any) -> Scorer:
     Raises:
         ScorerError: there is none of that name, or it cannot work here; the message says what is missing.
     """
+    return maker_of(name)(**options)
+
+
+def maker_of(name: str) -> Maker:
+    """What makes the scorer called `name`; where it is a class, its class attributes may say version and metrics.
+
+    Raises:
+        ScorerError: there is none of that name.
+    """
     if name not in _MAKERS:
         raise ScorerError(f"There is no scorer {name!r}.", nearest(name, sorted(_MAKERS)))
-    return _MAKERS[name][0](**options)
+    return _MAKERS[name][0]
