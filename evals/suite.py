@@ -52,7 +52,8 @@ class Prompt(BaseModel):
     width: Annotated[int | None, Field(ge=16, description="Pixels; empty: the model's.")] = None
     height: Annotated[int | None, Field(ge=16, description="Pixels; empty: the model's.")] = None
     cluster: Annotated[
-        str, Field(description="Prompts of one cluster are variants of each other and count as one; empty: own cluster.")
+        str,
+        Field(description="Prompts of one cluster are variants of each other and count as one; empty: own cluster."),
     ] = ""
 
     @field_validator("id", "kind", "prompt")
