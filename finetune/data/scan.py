@@ -1,0 +1,161 @@
+"""Decode every picture of a data set once, on all cores, and note what training and the check need to know.
+
+Nothing is dropped here: a picture that cannot be used becomes a `Problem`, and it is the caller who refuses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+
+from finetune.data.buckets import Size
+from finetune.data.config import Source
+from finetune.data.entries import Entry, find_entries
+from finetune.data.errors import PictureError
+from finetune.data.pictures import Blob, Facts, content_digest, decode_mask, decode_with_facts
+from workbench.errors import Cancelled
+
+if TYPE_CHECKING:
+    from workbench.engine.events import CancelToken
+
+Level = Literal["error", "warning"]
+HASH_SIDE = 128  # pictures are reduced to about this before they are hashed for likeness
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that must be repaired (error) or looked at (warning)."""
+
+    kind: str  # a short stable name, such as "unreadable"
+    level: Level
+    message: str
+    remedy: str
+    pictures: tuple[str, ...]  # ids
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A reference or a mask, decoded once."""
+
+    digest: str
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One entry with everything that decoding told."""
+
+    entry: Entry
+    facts: Facts | None  # None: the picture is unreadable
+    digest: str
+    references: tuple[Part, ...]
+    mask: Part | None
+    failures: tuple[str, ...]  # sentences, one for each unreadable picture, reference or mask
+    small: Image.Image | None  # a small copy, when asked for
+
+
+def scan(
+    sources: Iterable[Source],
+    *,
+    keep_small: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    token: CancelToken | None = None,
+) -> list[Scanned]:
+    """Decode everything that `sources` hold, in their order.
+
+    Args:
+        sources: of a data configuration.
+        keep_small: whether to keep a copy of about 128 pixels of every picture, for likeness and thumbnails.
+        progress: called with (pictures done, pictures in all).
+        token: asked between pictures whether to stop.
+
+    Raises:
+        DataError: a source is not there or its metadata is broken.
+        Cancelled: `token` said so.
+    """
+    entries = [entry for source in sources for entry in find_entries(source)]
+
+    def look(entry: Entry) -> Scanned:
+        if token is not None and token.cancelled:
+            raise Cancelled("The scan was stopped.")
+        return _look(entry, keep_small=keep_small)
+
+    done: list[Scanned] = []
+    # Decoding and hashing release the interpreter's lock, so threads use every core.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for number, found in enumerate(pool.map(look, entries), 1):
+            done.append(found)
+            if progress is not None:
+                progress(number, len(entries))
+    return done
+
+
+def _look(entry: Entry, *, keep_small: bool) -> Scanned:
+    failures: list[str] = []
+    facts, digest, small = None, "", None
+    try:
+        picture, facts = decode_with_facts(entry.picture)
+        digest = content_digest(picture)
+        small = shrink(picture) if keep_small else None
+    except PictureError as error:
+        failures.append(str(error))
+    references = [part for blob in entry.references if blob and (part := _part(blob, failures))]
+    mask = _part(entry.mask, failures, mask=True) if entry.mask else None
+    return Scanned(entry, facts, digest, tuple(references), mask, tuple(failures), small)
+
+
+def _part(blob: Blob, failures: list[str], *, mask: bool = False) -> Part | None:
+    try:
+        picture = decode_mask(blob) if mask else decode_with_facts(blob)[0]
+    except PictureError as error:
+        failures.append(str(error))
+        return None
+    return Part(content_digest(picture), picture.size)
+
+
+def shrink(picture: Image.Image) -> Image.Image:
+    """A copy whose longest side is about `HASH_SIDE`, by box averages alone: fast, and the same everywhere."""
+    factor = max(1, max(picture.size) // HASH_SIDE)
+    return picture.reduce(factor) if factor > 1 else picture.copy()
+
+
+def blocking(scanned: Sequence[Scanned]) -> list[Problem]:
+    """What keeps a data set from being trained on: unreadable pictures, missing or wrong companions, no caption."""
+    found: list[Problem] = []
+
+    def add(kind: str, ids: list[str], message: str, remedy: str) -> None:
+        if ids:
+            found.append(Problem(kind, "error", message.format(n=len(ids)), remedy, tuple(ids)))
+
+    broken = [(each.entry.id, sentence) for each in scanned for sentence in each.failures]
+    if broken:
+        add(
+            "unreadable",
+            [identity for identity, _ in broken],
+            f"{{n}} unreadable: {broken[0][1]}",
+            "Export them again as PNG or JPEG, or take them out.",
+        )
+    add(
+        "pair missing",
+        [each.entry.id for each in scanned if None in each.entry.references],
+        "{n} without a reference that the others have",
+        "Give every picture its reference, with the same stem, or take it out.",
+    )
+    add(
+        "mask size",
+        [e.entry.id for e in scanned if e.mask and e.facts and e.mask.size != (e.facts.width, e.facts.height)],
+        "{n} with a mask of another size than the picture",
+        "Make the mask as large as its picture.",
+    )
+    add(
+        "no caption",
+        [each.entry.id for each in scanned if not each.entry.captions],
+        "{n} without a caption",
+        "Write a .txt beside each or a text in the metadata, or set `caption` for all of a source.",
+    )
+    return found
