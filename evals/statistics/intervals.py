@@ -110,7 +110,7 @@ def by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, 
         raise StatisticsError(f"{len(clusters)} cluster names were given for {len(values)} values.")
     places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     where = np.array([places[name] for name in clusters])
-    return np.bincount(where, values), np.bincount(where).astype(float)
+    return np.bincount(where, values).astype(np.float64), np.bincount(where).astype(np.float64)
 
 
 def checked(values: ArrayLike) -> Floats:
