@@ -3,8 +3,9 @@
 from finetune.data.batches import Batch, Item, batch_plan, steps_per_epoch
 from finetune.data.buckets import Bucket
 from finetune.data.config import DataConfig, Source
-from finetune.data.dataset import Dataset, Example, read_dataset
+from finetune.data.dataset import Dataset, read_dataset
 from finetune.data.errors import DataConfigError, DataError, PictureError
+from finetune.data.example import Example
 from finetune.data.manifest import describe_difference
 
 __all__ = [

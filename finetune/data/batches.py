@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from finetune.data.buckets import Bucket
-from finetune.data.dataset import Dataset, Example
+from finetune.data.dataset import Dataset
+from finetune.data.example import Example
 
 Slot = tuple[str, int]  # example id and number of the repeat
 

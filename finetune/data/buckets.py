@@ -101,8 +101,3 @@ def geometry(size: Size, target: Size, *, digest: str, variant: int, crops: int,
 def _place(digest: str, place: int) -> tuple[float, float]:
     drawn = hashlib.sha256(f"crop\0{digest}\0{place}".encode()).digest()
     return int.from_bytes(drawn[:4], "big") / 2**32, int.from_bytes(drawn[4:8], "big") / 2**32
-
-
-def default_step(resolution: int, size_multiple: int) -> int:
-    """A step that keeps buckets few: a sixteenth of the resolution, as a multiple of what the model can do."""
-    return max(size_multiple, resolution // 16 // size_multiple * size_multiple)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,23 +38,6 @@ class Entry:
     caption_file: Path | None = None  # where the caption is written down, when it is a file of its own
 
 
-@dataclass(frozen=True, slots=True)
-class RowBlob:
-    """A picture in a row of a table."""
-
-    rows: Any  # datasets.Dataset of one column of undecoded pictures
-    row: int
-    column: str
-    label: str
-
-    def read(self) -> bytes:
-        """The bytes of the cell, or of the file that it names."""
-        cell = self.rows[self.row][self.column]
-        if cell.get("bytes") is not None:
-            return bytes(cell["bytes"])
-        return FileBlob(Path(cell["path"])).read()
-
-
 def find_entries(source: Source) -> list[Entry]:
     """What `source` holds, in a fixed order.
 
@@ -70,7 +53,9 @@ def find_entries(source: Source) -> list[Entry]:
     elif kind == "jsonl":
         entries = list(_jsonl(source, path))
     else:
-        entries = list(_table(source, path, kind))
+        from finetune.data.tables import table_entries
+
+        entries = list(table_entries(source, path, kind))
     if not entries:
         raise DataError(f"There is no picture in {source.path!r}.", f"Files are known by {', '.join(SUFFIXES)}.")
     return entries
@@ -120,7 +105,7 @@ def _file_entry(
     return Entry(
         id=f"{source_name(source)}/{inside.as_posix()}",
         picture=FileBlob(path),
-        captions=_captions(source, _read_text(text) if text.is_file() else None),
+        captions=captions_of(source, _read_text(text) if text.is_file() else None),
         references=tuple(FileBlob(found[stem]) if stem in found else None for found in controls),
         mask=FileBlob(mask) if mask else None,
         source=source,
@@ -174,7 +159,7 @@ def _read_text(path: Path) -> str:
         raise DataError(f"The file {str(path)!r} cannot be read: {error.strerror}.") from None
 
 
-def _captions(source: Source, found: Any) -> tuple[str, ...]:
+def captions_of(source: Source, found: Any) -> tuple[str, ...]:
     """The captions of one picture, white space around them removed; the source's own when there is none."""
     if isinstance(found, str):
         texts = found.splitlines() if source.captions == "lines" else [" ".join(found.split())]
@@ -190,7 +175,7 @@ def _captions(source: Source, found: Any) -> tuple[str, ...]:
 def _jsonl(source: Source, path: Path) -> Iterator[Entry]:
     rows = list(_objects(path))
     column = source.image_column or "file_name"
-    references = _reference_columns(source, {name for _, row in rows for name in row})
+    references = reference_columns(source, {name for _, row in rows for name in row})
     seen: set[str] = set()
     for number, row in rows:
         where = f"line {number} of {str(path)!r}"
@@ -204,7 +189,7 @@ def _jsonl(source: Source, path: Path) -> Iterator[Entry]:
         yield Entry(
             id=f"{source_name(source)}/{PurePosixPath(name)}",
             picture=FileBlob(_inside(path.parent, name, where)),
-            captions=_captions(source, _text(row.get(source.caption_column), where)),
+            captions=captions_of(source, checked_text(row.get(source.caption_column), where)),
             references=tuple(
                 FileBlob(_inside(path.parent, str(row[each]), where)) if row.get(each) else None for each in references
             ),
@@ -228,7 +213,8 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _text(value: Any, where: str) -> Any:
+def checked_text(value: Any, where: str) -> Any:
+    """A caption as metadata hold it: a text, a list of texts, or None; anything else is a `DataError`."""
     if value is None or isinstance(value, str) or (isinstance(value, list) and all(isinstance(t, str) for t in value)):
         return value
     raise DataError(f"The caption in {where} is no text: {value!r}.", "Write a text, or a list of texts.")
@@ -242,87 +228,9 @@ def _inside(folder: Path, name: str, where: str) -> Path:
     return path
 
 
-def _reference_columns(source: Source, names: set[str]) -> tuple[str, ...]:
+def reference_columns(source: Source, names: set[str]) -> tuple[str, ...]:
+    """The columns, of those in `names`, that hold reference pictures; one that was asked for must be there."""
     missing = [name for name in source.reference_columns if name not in names]
     if missing:
         raise DataError(f"{source.path!r} has no column {missing[0]!r}.", f"It has: {', '.join(sorted(names))}.")
     return source.reference_columns or tuple(name for name in SOURCES if name in names)
-
-
-# --- tables
-
-
-def _table(source: Source, path: Path, kind: str) -> Iterator[Entry]:
-    rows = _load(source, path, kind)
-    names = set(rows.column_names)
-    column = source.image_column or next((name for name in ("image", "file_name") if name in names), "image")
-    if column not in names:
-        raise DataError(f"{source.path!r} has no column {column!r}.", f"It has: {', '.join(sorted(names))}.")
-    references = _reference_columns(source, names)
-    masked = source.mask_column in names
-    for name in (column, *references, *([source.mask_column] if masked else [])):
-        rows = _undecoded(source, rows, name)
-    texts = rows[source.caption_column] if source.caption_column in names else [None] * len(rows)
-    prefix = source_name(source)
-    pictures = (column, *references, *([source.mask_column] if masked else []))
-    alone = {name: rows.select_columns([name]) for name in pictures}
-    held = {name: _filled(rows, name) for name in pictures}
-    for number, text in enumerate(texts):
-        where = f"row {number} of {source.path!r}"
-
-        def blob(name: str, number: int = number, where: str = where) -> RowBlob:
-            return RowBlob(alone[name], number, name, f"{where}, column {name!r}")
-
-        yield Entry(
-            id=f"{prefix}/{number:06d}",
-            picture=blob(column),
-            captions=_captions(source, _text(text, where)),
-            references=tuple(blob(name) if held[name][number] else None for name in references),
-            mask=blob(source.mask_column) if masked and held[source.mask_column][number] else None,
-            source=source,
-        )
-
-
-def _load(source: Source, path: Path, kind: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(
-            f"Reading {source.path!r} needs the package datasets.", "Install it: pip install 'flux-workbench[train]'."
-        ) from None
-    if kind == "parquet":
-        files = sorted(str(each) for each in path.glob("*.parquet")) if path.is_dir() else [str(path)]
-        if not files or not Path(files[0]).is_file():
-            raise DataError(f"There is no Parquet file {source.path!r}.", "Give a .parquet file or a folder of them.")
-        arguments: dict[str, Any] = {"path": "parquet", "data_files": files, "split": "train"}
-    else:
-        arguments = {"path": source.path, "split": source.split}
-    try:
-        return datasets.load_dataset(**arguments)
-    except Exception as error:  # noqa: BLE001 - the library raises errors of many packages
-        said = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"The data set {source.path!r} cannot be read: {type(error).__name__}: {said}.",
-            "Check the name, the split and the network.",
-        ) from None
-
-
-def _undecoded(source: Source, rows: Any, name: str) -> Any:
-    """`rows` with the pictures of one column as {bytes, path}, so that decoding is ours."""
-    import datasets
-
-    try:
-        return rows.cast_column(name, datasets.Image(decode=False))
-    except Exception:  # noqa: BLE001 - as above
-        raise DataError(f"The column {name!r} of {source.path!r} holds no pictures.", "Name another column.") from None
-
-
-def _filled(rows: Any, name: str) -> list[bool]:
-    """Which rows have a picture in a column."""
-    column = rows.data.column(name)
-    return [bool(valid) for valid in column.is_valid().to_pylist()]
-
-
-def with_captions(entry: Entry, captions: tuple[str, ...]) -> Entry:
-    """A copy of `entry` with other captions."""
-    return replace(entry, captions=captions)

@@ -1,15 +1,15 @@
 """Decode every picture of a data set once, on all cores, and note what training and the check need to know.
 
-Nothing is dropped here: a picture that cannot be used becomes a `Problem`, and it is the caller who refuses.
+Nothing is dropped here: a picture that cannot be used is noted with what its decoder said, and it is the caller who refuses.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -23,19 +23,7 @@ from workbench.errors import Cancelled
 if TYPE_CHECKING:
     from workbench.engine.events import CancelToken
 
-Level = Literal["error", "warning"]
 HASH_SIDE = 128  # pictures are reduced to about this before they are hashed for likeness
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that must be repaired (error) or looked at (warning)."""
-
-    kind: str  # a short stable name, such as "unreadable"
-    level: Level
-    message: str
-    remedy: str
-    pictures: tuple[str, ...]  # ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,40 +110,3 @@ def shrink(picture: Image.Image) -> Image.Image:
     """A copy whose longest side is about `HASH_SIDE`, by box averages alone: fast, and the same everywhere."""
     factor = max(1, max(picture.size) // HASH_SIDE)
     return picture.reduce(factor) if factor > 1 else picture.copy()
-
-
-def blocking(scanned: Sequence[Scanned]) -> list[Problem]:
-    """What keeps a data set from being trained on: unreadable pictures, missing or wrong companions, no caption."""
-    found: list[Problem] = []
-
-    def add(kind: str, ids: list[str], message: str, remedy: str) -> None:
-        if ids:
-            found.append(Problem(kind, "error", message.format(n=len(ids)), remedy, tuple(ids)))
-
-    broken = [(each.entry.id, sentence) for each in scanned for sentence in each.failures]
-    if broken:
-        add(
-            "unreadable",
-            [identity for identity, _ in broken],
-            f"{{n}} unreadable: {broken[0][1]}",
-            "Export them again as PNG or JPEG, or take them out.",
-        )
-    add(
-        "pair missing",
-        [each.entry.id for each in scanned if None in each.entry.references],
-        "{n} without a reference that the others have",
-        "Give every picture its reference, with the same stem, or take it out.",
-    )
-    add(
-        "mask size",
-        [e.entry.id for e in scanned if e.mask and e.facts and e.mask.size != (e.facts.width, e.facts.height)],
-        "{n} with a mask of another size than the picture",
-        "Make the mask as large as its picture.",
-    )
-    add(
-        "no caption",
-        [each.entry.id for each in scanned if not each.entry.captions],
-        "{n} without a caption",
-        "Write a .txt beside each or a text in the metadata, or set `caption` for all of a source.",
-    )
-    return found
