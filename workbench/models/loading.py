@@ -146,7 +146,7 @@ def load(model: Model, precision: Precision, device: torch.device, *, text_on_ho
         vae.to(memory_format=torch.channels_last)
     components = Components(
         model, precision, device, transformer, vae, text_encoder, tokenizer, dict(scheduler_config),
-        AdapterMerger(transformer, model.family.adapter_prefixes),
+        AdapterMerger(transformer),
     )  # fmt: skip
     if components.patch_pixels != model.family.size_multiple:
         raise ModelError(

@@ -12,15 +12,6 @@ from workbench.models.dialects.names import TEXT_ENCODERS, Dialect, Key, place_o
 
 Kind = Literal["LoRA", "DoRA", "LoKr", "LoHa", "dense"]
 
-# Hidden width, double blocks, single blocks -> the published model.
-_PUBLISHED = {
-    ("flux1", 3072): ("FLUX.1", 19, 38),
-    ("flux2", 3072): ("FLUX.2 [klein] 4B", 5, 20),
-    ("flux2", 4096): ("FLUX.2 [klein] 9B", 8, 24),
-    ("flux2", 6144): ("FLUX.2 [dev]", 8, 48),
-    ("flux3", 3072): ("FLUX.3 [klein]", 5, 28),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -49,11 +40,7 @@ class Identity:
     @property
     def title(self) -> str:
         """The published model it seems made for, for sentences."""
-        names = []
-        for each in self.architectures:
-            known = _PUBLISHED.get((each.name, self.width or 0))
-            names.append(known[0] if known else f"{each.title} of width {self.width}" if self.width else each.title)
-        return " or ".join(names) or "an unknown model"
+        return " or ".join(each.published(self.width) for each in self.architectures) or "an unknown model"
 
 
 def identify(header: Mapping[str, Mapping[str, Any]]) -> Identity:
@@ -115,16 +102,15 @@ def _plausible(architecture: Architecture, keys: Mapping[str, Key], shapes: Mapp
     """
     places = {name: place_of(key, architecture) for name, key in keys.items()}
     width = _width(places, keys, shapes)
-    known = _PUBLISHED.get((architecture.name, width or 0))
-    published = {size for _, size in _PUBLISHED}
-    if width in published and known is None:
+    known = architecture.sizes.get(width or 0)
+    if known is None and any(width in each.sizes for each in ARCHITECTURES.values()):
         return False
     blocks = {"double": -1, "single": -1}
     for place in places.values():
         if place is not None and place.block:
             stack = "single" if place.layer.original.startswith("single") else "double"
             blocks[stack] = max(blocks[stack], int(place.block))
-    if known and (blocks["double"] >= known[1] or blocks["single"] >= known[2]):
+    if known and (blocks["double"] >= known.double or blocks["single"] >= known.single):
         return False
     return all(_fits(architecture, place, keys[name], shapes[name], width) for name, place in places.items())
 
@@ -168,3 +154,9 @@ def _width(
         ):
             return int(shape[0])
     return None
+
+
+def width_of(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> int | None:
+    """The hidden width that an adapter's tensors show, by name and shape."""
+    keys = {name: key for name in shapes if (key := split_key(name)) is not None}
+    return _width({name: place_of(key, architecture) for name, key in keys.items()}, keys, shapes)

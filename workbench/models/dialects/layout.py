@@ -58,13 +58,29 @@ class Place:
         return self.layer.original.replace("#", self.block)
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A published transformer."""
+
+    title: str
+    double: int  # double blocks (FLUX.3: blocks per mode)
+    single: int  # single blocks
+
+
 @dataclass(frozen=True)
 class Architecture:
     """All linear layers of one architecture."""
 
     name: str
     title: str
+    sizes: Mapping[int, Size]  # published ones by hidden width
     layers: tuple[Layer, ...]
+
+    def published(self, width: int | None) -> str:
+        """The published model of this width, or the architecture with its width, for sentences."""
+        if width is None:
+            return self.title
+        return self.sizes[width].title if width in self.sizes else f"{self.title} of width {width}"
 
     def find(self, module: str) -> Place | None:
         """The place of a diffusers module."""
@@ -158,6 +174,7 @@ def _embedders(names: Mapping[str, str]) -> tuple[Layer, ...]:
 FLUX1 = Architecture(
     "flux1",
     "FLUX.1",
+    MappingProxyType({3072: Size("FLUX.1", 19, 38)}),
     (
         *_double("net.0.proj", "net.2"),
         *_same(
@@ -189,6 +206,13 @@ FLUX1 = Architecture(
 FLUX2 = Architecture(
     "flux2",
     "FLUX.2",
+    MappingProxyType(
+        {
+            3072: Size("FLUX.2 [klein] 4B", 5, 20),
+            4096: Size("FLUX.2 [klein] 9B", 8, 24),
+            6144: Size("FLUX.2 [dev]", 8, 48),
+        }
+    ),
     (
         *_double("linear_in", "linear_out"),
         *_same(
@@ -228,6 +252,7 @@ _FLUX3_LAYERS = {
 FLUX3 = Architecture(
     "flux3",
     "FLUX.3",
+    MappingProxyType({3072: Size("FLUX.3 [klein]", 5, 28)}),
     _same(
         {
             f"{old}.{layer}": f"{new}.{name}"
