@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from importlib import metadata
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from evals.scenes.segment import Blob
+from evals.typography.ocr import OcrError
+from evals.typography.rapid import RapidOcr
 from workbench.errors import WorkbenchError
 
 HEIGHTS = (32, 24, 48)  # pixels of the letters' row; the first counts where all three disagree
@@ -53,26 +54,14 @@ class RapidReader:
             ReaderError: the extra `evals` is not installed.
         """
         try:
-            from rapidocr import RapidOCR
-        except ImportError:
-            raise ReaderError(
-                "Words cannot be read: RapidOCR is not installed.", "Run: pip install 'flux-workbench[evals]'."
-            ) from None
-        self.version = metadata.version("rapidocr")
-        self._engine = RapidOCR(
-            params={
-                "EngineConfig.onnxruntime.intra_op_num_threads": 1,  # more threads are slower on small pictures
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                "Global.use_cls": False,  # text is upright
-                "Global.log_level": "error",
-            }
-        )
+            self._ocr = RapidOcr(workers=1)
+        except OcrError as error:
+            raise ReaderError(error.message, error.remedy) from None
+        self.version = self._ocr.package
 
     def read(self, line: Image.Image) -> str:
         """See `Reader.read`."""
-        pixels = np.ascontiguousarray(np.asarray(line.convert("RGB"))[:, :, ::-1])  # the engine wants BGR
-        found: Any = self._engine(pixels, use_det=False)  # its type depends on the stages that run
-        return " ".join(found.txts or ())
+        return self._ocr.read_line(line)
 
 
 def read_word(reader: Reader, letters: Sequence[Blob]) -> str:
