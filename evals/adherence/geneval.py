@@ -7,10 +7,11 @@ belong to Mask2Former and CLIP ViT-L/14.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from evals.adherence.asks import Asked, AskError, read_ask
 from evals.adherence.batch import failed, score_each
-from evals.adherence.colours import ColourNamer, PixelColours
+from evals.adherence.colours import GENEVAL_COLOURS, ClipColours, ColourNamer, PixelColours
 from evals.adherence.detections import Detection, Detector
 from evals.adherence.rules import Outcome, Rules, evaluate, keep
 from evals.adherence.scene_detector import SceneDetector, background_of
@@ -124,3 +125,94 @@ class SceneAdherence(ObjectScorer):
 
     def __init__(self) -> None:
         super().__init__("adherence-scenes", SceneDetector(), batch=1)
+
+
+@register("geneval-mask2former", "GenEval as published: Mask2Former and CLIP ViT-L/14 (needs both weights)")
+class GenEvalMask2Former(ObjectScorer):
+    """GenEval with its own detector and colour classifier, in the form of transformers.
+
+    Args:
+        weights: Mask2Former for COCO instances.
+        clip: CLIP for the colours, or "pixels" to name them without weights.
+        device: torch device.
+
+    Raises:
+        ScorerError: weights are not here.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "facebook/mask2former-swin-small-coco-instance",
+        *,
+        clip: str | Path = "openai/clip-vit-large-patch14",
+        device: str | None = None,
+    ) -> None:
+        from evals.adherence.transformers_detectors import Mask2Former
+
+        super().__init__("geneval-mask2former", Mask2Former(weights, device=device), colours=_colours(clip, device))
+
+
+@register("geneval-owlv2", "GenEval's rules over OWLv2, which finds any class; not comparable with published figures")
+class GenEvalOwlv2(ObjectScorer):
+    """GenEval's rules with OWLv2's customary threshold of 0.2 for all skills, and suppression at an overlap of 0.5.
+
+    Args:
+        weights: an OWLv2 model.
+        clip: CLIP for the colours, or "pixels" to name them without weights.
+        threshold: confidence that must be exceeded; calibrate it on pictures that you have counted yourself.
+        device: torch device.
+
+    Raises:
+        ScorerError: weights are not here.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "google/owlv2-base-patch16-ensemble",
+        *,
+        clip: str | Path = "pixels",
+        threshold: float = 0.2,
+        device: str | None = None,
+    ) -> None:
+        from evals.adherence.transformers_detectors import Owlv2
+
+        rules = Rules(threshold=threshold, counting_threshold=threshold, overlap=0.5)
+        super().__init__("geneval-owlv2", Owlv2(weights, device=device), colours=_colours(clip, device), rules=rules)
+
+
+@register("geneval-grounding-dino", "GenEval's rules over Grounding DINO; not comparable with published figures")
+class GenEvalGroundingDino(ObjectScorer):
+    """GenEval's rules with Grounding DINO's customary threshold of 0.3 for all skills, suppression at an overlap of 0.5.
+
+    Args:
+        weights: a Grounding DINO model.
+        clip: CLIP for the colours, or "pixels" to name them without weights.
+        threshold: confidence that must be exceeded; calibrate it on pictures that you have counted yourself.
+        device: torch device.
+
+    Raises:
+        ScorerError: weights are not here.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "IDEA-Research/grounding-dino-base",
+        *,
+        clip: str | Path = "pixels",
+        threshold: float = 0.3,
+        device: str | None = None,
+    ) -> None:
+        from evals.adherence.transformers_detectors import GroundingDino
+
+        rules = Rules(threshold=threshold, counting_threshold=threshold, overlap=0.5)
+        detector = GroundingDino(weights, device=device)
+        super().__init__("geneval-grounding-dino", detector, colours=_colours(clip, device), rules=rules)
+
+
+def _colours(clip: str | Path, device: str | None) -> ColourNamer:
+    """CLIP's colours as GenEval names them, or its ten names by the pixels."""
+    if clip == "pixels":
+        return PixelColours(GENEVAL_COLOURS)
+    from evals.adherence.encoders import DualEncoder
+
+    return ClipColours(DualEncoder(clip, "GenEval's colour classifier", device=device))

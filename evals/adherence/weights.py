@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,28 @@ def pick_device(device: str | None) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+@contextmanager
+def _loading(weights: Weights, part: str) -> Iterator[None]:
+    """Keeps progress bars and warnings of the loader to itself, and turns its failures into one sentence."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ScorerError(
+            f"The folder {str(weights.folder)!r} cannot be loaded as {part}: {reason}.",
+            "Check that it is complete and of that kind.",
+        ) from None
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
 def load_model(weights: Weights, kind: str, device: str, **options: Any) -> Any:
     """A model of the transformers class `kind`, in evaluation mode.
 
@@ -101,30 +125,32 @@ def load_model(weights: Weights, kind: str, device: str, **options: Any) -> Any:
     """
     import transformers
 
-    try:
+    with _loading(weights, kind):
         model = getattr(transformers, kind).from_pretrained(
             weights.folder, local_files_only=True, use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ScorerError(f"The folder {str(weights.folder)!r} cannot be loaded as {kind}: {error}") from None
     return model.eval().to(device)
 
 
 def load_image_processor(weights: Weights) -> Any:
-    """The model's own resizing and normalising, by Pillow: it works without torchvision."""
+    """The model's own resizing and normalising, by Pillow: it works without torchvision.
+
+    Raises:
+        ScorerError: there is none.
+    """
     from transformers import AutoImageProcessor
 
-    try:
+    with _loading(weights, "an image processor"):
         return AutoImageProcessor.from_pretrained(weights.folder, local_files_only=True, backend="pil")
-    except (OSError, ValueError) as error:
-        raise ScorerError(f"The folder {str(weights.folder)!r} has no usable image processor: {error}") from None
 
 
 def load_tokenizer(weights: Weights) -> Any:
-    """The model's tokenizer."""
+    """The model's tokenizer.
+
+    Raises:
+        ScorerError: there is none.
+    """
     from transformers import AutoTokenizer
 
-    try:
+    with _loading(weights, "a tokenizer"):
         return AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ScorerError(f"The folder {str(weights.folder)!r} has no usable tokenizer: {error}") from None

@@ -46,3 +46,79 @@ def _lively(model: Any) -> Any:
             if parameter.ndim >= 2:
                 parameter.normal_(0, parameter[0].numel() ** -0.5)
     return model
+
+
+def write_owlv2(folder: Path) -> Path:
+    """An OWLv2 of two layers for pictures of 32 pixels: 16 places that vote."""
+    import torch
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessorPil
+
+    torch.manual_seed(1)
+    tokenizer = clip_tokenizer()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Owlv2Config(
+        text_config=small
+        | {"vocab_size": len(tokenizer), "max_position_embeddings": 32, "pad_token_id": 0}
+        | {"bos_token_id": len(tokenizer) - 2, "eos_token_id": len(tokenizer) - 1},
+        vision_config=small | {"image_size": 32, "patch_size": 8},
+        projection_dim=32,
+    )
+    _lively(Owlv2ForObjectDetection(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Owlv2ImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def _swin() -> dict[str, Any]:
+    return {
+        "model_type": "swin", "image_size": 64, "patch_size": 2, "embed_dim": 8, "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2], "window_size": 4,
+    }  # fmt: skip
+
+
+def write_grounding_dino(folder: Path) -> Path:
+    """A Grounding DINO with a Swin of one layer a stage and a BERT of two layers."""
+    import torch
+    from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, GroundingDinoImageProcessorPil
+
+    torch.manual_seed(2)
+    tokenizer = bert_tokenizer()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = GroundingDinoConfig(
+        backbone_config=_swin() | {"out_indices": [2, 3, 4]},
+        text_config=small | {"model_type": "bert", "vocab_size": len(tokenizer)},
+        num_queries=12, encoder_layers=1, decoder_layers=2, d_model=32, encoder_ffn_dim=64, decoder_ffn_dim=64,
+        encoder_attention_heads=2, decoder_attention_heads=2, disable_custom_kernels=True,
+    )  # fmt: skip
+    _lively(GroundingDinoForObjectDetection(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128}).save_pretrained(folder)
+    return folder
+
+
+def bert_tokenizer() -> Any:
+    """BERT's tokenizer with one token a letter."""
+    from transformers import BertTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz.0123456789"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    return BertTokenizer(vocab={token: number for number, token in enumerate(tokens)})
+
+
+def write_mask2former(folder: Path) -> Path:
+    """A Mask2Former with a Swin of one layer a stage, ten queries and three classes of COCO."""
+    import torch
+    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessorPil
+
+    torch.manual_seed(3)
+    config = Mask2FormerConfig(
+        backbone_config=_swin() | {"out_features": ["stage1", "stage2", "stage3", "stage4"]},
+        feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=64, encoder_layers=1,
+        decoder_layers=2, num_attention_heads=2, dim_feedforward=64, num_queries=10,
+        id2label={0: "dog", 1: "mouse", 2: "cup"}, label2id={"dog": 0, "mouse": 1, "cup": 2},
+    )  # fmt: skip
+    _lively(Mask2FormerForUniversalSegmentation(config)).save_pretrained(folder)
+    Mask2FormerImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 128}, size_divisor=32).save_pretrained(
+        folder
+    )
+    return folder
