@@ -42,7 +42,7 @@ def means_figure(findings: Findings) -> str:
             if found := findings.mean(measure, name, kind):
                 estimate = found.estimate
                 y = place + _offset(at, len(run.names))
-                style = {"color": colour(at), "alpha": 1.0 if kind == ALL else 0.75}
+                style: dict[str, Any] = {"color": colour(at), "alpha": 1.0 if kind == ALL else 0.75}
                 axes.plot(
                     [100 * estimate.low, 100 * estimate.high], [y, y], linewidth=2.2, solid_capstyle="round", **style
                 )
@@ -146,11 +146,8 @@ def median_seconds(findings: Findings, contender: str) -> float | None:
 
 def describe(findings: Findings, measure: Measure) -> str:
     """A measure's values in words, as the text alternative of its figures."""
-    parts = []
-    for name in findings.run.names:
-        if found := findings.mean(measure, name):
-            parts.append(f"{name} {number(found.estimate.value, measure)}")
-    return f"{measure.title}: {', '.join(parts)}"
+    known = [(name, found) for name in findings.run.names if (found := findings.mean(measure, name))]
+    return f"{measure.title}: {', '.join(f'{name} {number(found.estimate.value, measure)}' for name, found in known)}"
 
 
 def _offset(at: int, count: int) -> float:

@@ -198,6 +198,10 @@ def paired_rows(a: pd.DataFrame, b: pd.DataFrame, *, paired: bool = True) -> tup
     return table, len(first) + len(second) - 2 * len(table)
 
 
+def _by_prompt(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.groupby(["prompt_id", "cluster"], as_index=False).agg({"value": "mean"})
+
+
 def _families(comparisons: list[Comparison]) -> list[Comparison]:
     """The comparisons with adjusted p-values."""
     adjusted: dict[int, Comparison] = {}

@@ -71,7 +71,7 @@ class Pictures:
 def galleries(findings: Findings) -> list[Gallery]:
     """One gallery for each main measure that has values."""
     pictures = Pictures(findings)
-    return [gallery for each in findings.measures if each.main for gallery in [_gallery(findings, each, pictures)]]
+    return [_gallery(findings, each, pictures) for each in findings.measures if each.main]
 
 
 def _gallery(findings: Findings, measure: Measure, pictures: Pictures) -> Gallery:
@@ -94,8 +94,7 @@ def _spread(cells: Sequence[Cell], values: Sequence[float], count: int) -> list[
     if len(cells) <= count:
         return list(cells)
     edge = values[count - 1]
-    sure = [cell for cell, value in zip(cells, values, strict=True) if value != edge][: count - 1]
-    sure = [cell for cell in sure if cells.index(cell) < count]
+    sure = list(cells[: list(values).index(edge)])
     tied = [cell for cell, value in zip(cells, values, strict=True) if value == edge]
     wanted = count - len(sure)
     places = (place * len(tied) // wanted for place in range(wanted))

@@ -96,7 +96,7 @@ def _facts(run: EvalRun) -> dict[str, Any]:
         "base_seed": run.base_seed,
         "paired": run.paired,
         "contenders": [
-            {"name": each.name, "fields": _plain(each.fields), "function": each.draw is not None,
+            {"name": each.name, "fields": plain(each.fields), "function": each.draw is not None,
              "weights": run.weights.get(each.name, "")}
             for each in run.contenders
         ],
@@ -111,13 +111,13 @@ def _facts(run: EvalRun) -> dict[str, Any]:
     return facts
 
 
-def _plain(value: Any) -> Any:
-    """Tuples, models and mappings of recipe fields as YAML knows them."""
+def plain(value: Any) -> Any:
+    """Tuples, models and mappings of recipe fields as YAML and JSON know them."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {str(name): plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _pictures(run: EvalRun) -> pd.DataFrame:
