@@ -134,7 +134,8 @@ def save_changes(
         if not torch.isfinite(tensor).all():
             raise FormatError(f"The tensor {name} holds values that are not finite.", "Use an earlier checkpoint.")
     precision: torch.dtype = getattr(torch, dtype)
-    stored = {name: tensor.to(precision).contiguous() for name, tensor in tensors.items()}
+    # copied: the parts of a layer that was fused share one A, and safetensors refuses shared memory
+    stored = {name: tensor.to(precision, copy=True).contiguous() for name, tensor in tensors.items()}
     if dtype != "float32":
         for name, tensor in stored.items():
             if not torch.isfinite(tensor).all():

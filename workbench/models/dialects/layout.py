@@ -67,7 +67,7 @@ class Size:
     single: int  # single blocks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the three there are are compared by identity
 class Architecture:
     """All linear layers of one architecture."""
 
