@@ -33,9 +33,20 @@ class Detection:
 class Detector(Protocol):
     """Finds objects of named classes."""
 
-    name: str
-    version: str  # changes with the rule, the settings and the weights
-    classes: frozenset[str] | None  # all it knows; None where any name may be asked for
+    @property
+    def name(self) -> str:
+        """Part of the scorer's version."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes with the rule, the settings and the weights."""
+        ...
+
+    @property
+    def classes(self) -> frozenset[str] | None:
+        """All it knows; None where any name may be asked for."""
+        ...
 
     def detect(self, pictures: Sequence[Image.Image], classes: Sequence[Sequence[str]]) -> list[tuple[Detection, ...]]:
         """The objects of each picture.

@@ -162,7 +162,7 @@ class Owlv2(_Loaded):
 
 
 class GroundingDino(_Loaded):
-    """Boxes for any words: Grounding DINO, asked "CLASS. CLASS."
+    """Boxes for any words: Grounding DINO, asked for its classes in one sentence.
 
     A class's score is that of its likeliest token; a box gets the class with the highest.
 
