@@ -78,6 +78,7 @@ class PixelWidget(anywidget.AnyWidget):
     """
 
     _esm = "export default {}"
+    side = THUMB  # longest side in pixels of what is sent
 
     def __init__(self, source: Source, banner: Banner, **traits: Any) -> None:
         super().__init__(**traits)
@@ -110,7 +111,7 @@ class PixelWidget(anywidget.AnyWidget):
             if picture is None:
                 self.send({"type": "gone", "id": identity})
                 return
-            found = self._encoded[identity] = encode(thumbnail(picture))
+            found = self._encoded[identity] = encode(thumbnail(picture, self.side))
             while len(self._encoded) > KEEP:
                 self._encoded.popitem(last=False)
         kind, data = found
