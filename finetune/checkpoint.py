@@ -39,7 +39,7 @@ class Checkpoint:
     adapter: dict[str, Tensor]
     metadata: dict[str, str]  # of the adapter's file
     optimiser: dict[str, Any]  # its state_dict
-    average: dict[str, Tensor] | None  # running average of the adapter
+    average: dict[str, Tensor]  # running average of the parameters, by place; empty: none
     facts: dict[str, Any]  # configuration and data; a resume compares them
     best: tuple[int, float] | None = None  # step and held-out loss of the best measurement
 
@@ -56,7 +56,7 @@ def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         tensors, plain = flatten(checkpoint.optimiser)
-        tensors |= {f"average.{key}": value for key, value in (checkpoint.average or {}).items()}
+        tensors |= {f"average.{key}": value for key, value in checkpoint.average.items()}
         facts = {
             "version": VERSION,
             "step": checkpoint.step,
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         adapter=adapter,
         metadata=metadata,
         optimiser=unflatten(own, facts["optimiser"]),
-        average=average or None,
+        average=average,
         facts=facts["facts"],
         best=None if best is None else (int(best[0]), float(best[1])),
     )

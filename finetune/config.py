@@ -276,9 +276,19 @@ class TrainConfig(_Part):
         return facts | {"schedule.warmup": self.warmup}
 
 
-# A resumed run may change these: none has a part in the values of the adapter. The number of steps is free as long as
-# the learning rate does not depend on it.
-_FREE = ("name", "previews.", "checkpoint_every", "keep_checkpoints", "log_every", "trackers", "held_out.patience")
+# A resumed run may change these: none has a part in the values of the adapter, and data are compared by what they hold.
+# The number of steps is free as long as the learning rate does not depend on it.
+_FREE = (
+    "name",
+    "data.",
+    "device",
+    "previews.",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+    "trackers",
+    "held_out.patience",
+)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

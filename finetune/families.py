@@ -8,7 +8,7 @@ hold those facts here, as the engine does not draw with these models yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from finetune.batch import Batch, Grid
 from workbench.engine.latents import picture_ids, text_ids
+from workbench.models.families import FAMILIES, Family
 
 Velocity = Callable[[Any, Tensor, Tensor, Batch, float], Tensor]
 
@@ -39,9 +40,26 @@ class TrainFamily:
     text_layers: tuple[int, ...] = ()
     max_sequence_length: int = 512
     size_multiple: int = 16
-    resolution: int = 1024
-    flow_map_key: str = ""  # configuration key of the transformer that marks a distilled checkpoint
     reference_blocks: str = ""  # further layers that only an example with references reaches
+
+    def row(self) -> Family:
+        """Sizes and lengths in the form that the data part reads; for the families that have no row of their own yet."""
+        return replace(
+            FAMILIES["flux2-klein"],
+            name=self.name,
+            title=self.title,
+            pipeline=self.pipeline,
+            text_layers=self.text_layers,
+            max_sequence_length=self.max_sequence_length,
+            size_multiple=self.size_multiple,
+            checkpoints={},
+        )
+
+    def is_distilled(self, config: Mapping[str, Any]) -> bool:
+        """Whether a transformer with this configuration is step-distilled."""
+        if self.name == "flux1-dev":  # FLUX.1-schnell has no embedded guidance
+            return not config.get("guidance_embeds", False)
+        return bool(config.get("flow_map", False))
 
     def pattern(self, targets: str, *, references: bool = False) -> str:
         """The regular expression that a configuration's `targets` stands for."""
@@ -232,7 +250,6 @@ _ROWS = (
         remedy="Train FLUX.3-klein-base; the distilled model is a flow map, which this loss does not fit.",
         text_layers=(4, 8, 12, 16, 20, 24, 28, 32),
         max_sequence_length=8192,
-        flow_map_key="flow_map",
         reference_blocks=rf"mode_blocks\.image_cond\.\d+\.({_FLUX3_ATTENTION}|{_FLUX3_MLP})",
     ),
 )

@@ -1,0 +1,141 @@
+"""Pictures of an adapter in training: drawn by the engine, on the base and on its distilled partner.
+
+The engine loads weights of its own and every picture has its own generator, so a preview changes neither the module in
+training nor any random number. Seeds and prompts stay the same through the run; step 0 shows the model without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finetune.adapters import NAME
+from finetune.config import TrainConfig, TrainConfigError
+from finetune.data import Dataset
+from finetune.runfolder import RunFolder
+from workbench.models.catalog import Model, ModelCatalog
+from workbench.recipe import Adapter, Recipe
+from workbench.store.files import make_folder, write_atomically
+from workbench.store.png import write_picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workbench.engine import Engine
+
+LIMIT = 8  # prompts taken from held-out captions when none are given
+
+
+class Previewer:
+    """Draws the previews of one run.
+
+    Args:
+        config: what to draw.
+        folder: where to.
+        catalog: finds the models.
+        model: the base, as the engine knows it.
+        dataset: its held-out captions are the prompts when the configuration gives none.
+
+    Raises:
+        TrainConfigError: there is nothing to draw.
+        ModelError: the distilled model that is named does not exist.
+    """
+
+    def __init__(
+        self, config: TrainConfig, folder: RunFolder, catalog: ModelCatalog, model: Model, dataset: Dataset
+    ) -> None:
+        self._config, self._folder, self._catalog, self._model = config, folder, catalog, model
+        captions = [example.caption for example in (*dataset.held_out, *dataset.examples)]
+        self.prompts = config.previews.prompts or tuple(dict.fromkeys(captions))[:LIMIT]
+        if not self.prompts:
+            raise TrainConfigError("There is no prompt to draw previews of.", "Give previews.prompts.")
+        self.models = [model]
+        named = config.previews.distilled
+        partner = catalog.model(named) if named else distilled_partner(catalog, model)
+        if partner is not None:
+            self.models.append(partner)
+        self._engine: Engine | None = None
+
+    def draw(self, step: int, state: dict[str, Tensor], metadata: dict[str, str]) -> list[Path]:
+        """Draw all prompts with the adapter `state`; step 0 is drawn without it. Returns the pictures' paths.
+
+        Raises:
+            WorkbenchError: a picture could not be drawn or saved.
+        """
+        from safetensors.torch import save
+
+        from workbench.engine import Engine
+
+        if self._engine is None:
+            self._engine = Engine(self._catalog, device=self._config.device)
+        folder = self._folder.previews / f"step-{step:06d}"
+        make_folder(folder)
+        adapter = folder / "adapter.safetensors"
+        if step:
+            write_atomically(adapter, save(state, metadata))
+        paths = []
+        try:
+            for model in self.models:
+                recipes = [
+                    self._recipe(model, place, str(adapter) if step else "") for place in range(len(self.prompts))
+                ]
+                for result in sorted(self._engine.run(recipes), key=lambda result: result.index):
+                    if result.error is not None:
+                        raise result.error
+                    assert result.picture is not None
+                    path = folder / f"{result.index:02d}-{_slug(model.name)}.png"
+                    told = result.recipe.model_dump(mode="json") | {"adapters": []}
+                    facts = {"recipe": told, "run": self._folder.name, "step": step, "adapter": NAME if step else None}
+                    write_picture(path, result.picture, facts)
+                    paths.append(path)
+        finally:
+            adapter.unlink(missing_ok=True)
+            self._engine.unload()
+        return paths
+
+    def _recipe(self, model: Model, place: int, adapter: str) -> Recipe:
+        wanted = self._config.previews
+        values: dict[str, Any] = {"width": wanted.width, "height": wanted.height}
+        if not model.is_distilled:
+            values["steps"] = wanted.steps
+        return Recipe(
+            model=model.name,
+            prompt=self.prompts[place],
+            seed=wanted.seed + place,
+            adapters=(Adapter(name=adapter),) if adapter else (),
+            **values,
+        )
+
+
+def distilled_partner(catalog: ModelCatalog, model: Model) -> Model | None:
+    """The distilled model of the same family and size, when the catalog has one."""
+    for other in catalog.models():
+        same = other.family.name == model.family.name and other.parameters == model.parameters
+        if same and other.is_distilled and other.name != model.name:
+            return other
+    return None
+
+
+def preview_steps(folder: RunFolder) -> Sequence[int]:
+    """Steps that have previews, rising."""
+    names = [path.name for path in folder.previews.iterdir()] if folder.previews.is_dir() else []
+    return sorted(int(match[1]) for match in (re.fullmatch(r"step-(\d{6,})", name) for name in names) if match)
+
+
+def recipe_of(path: Path) -> dict[str, Any]:
+    """What a preview says of itself.
+
+    Raises:
+        StoreError: it is no picture of ours.
+    """
+    from workbench.store.png import read_picture
+
+    facts: dict[str, Any] = json.loads(json.dumps(read_picture(path)[1]))
+    return facts
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
