@@ -55,6 +55,12 @@ class SettingsError(WorkbenchError):
     code = "WB105"
 
 
+class InputError(WorkbenchError):
+    """A reference, image or mask is missing, damaged, or of a size or kind that cannot be used."""
+
+    code = "WB106"
+
+
 class GenerationError(WorkbenchError):
     """The engine could not finish a picture: non-finite latents, out of memory on the last rung."""
 

@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, Protocol, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Task, fill
 from workbench.errors import RecipeError, nearest
 
 Precision = Literal["float32", "bfloat16"]
 
 DEFAULT_MODEL = "klein-nano-base"
+_CONDITIONS = ("references", "image", "strength", "mask", "margins")
 
 
 class Adapter(BaseModel):
@@ -37,7 +39,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(default=DEFAULT_MODEL, min_length=1, description="Model name in the catalog.")
-    task: Literal["text-to-image"] = Field(default="text-to-image", description="What the model is asked to do.")
+    task: Task | None = Field(default=None, description="What the model is asked to do; empty: told by the fields.")
     prompt: str = Field(default="", description="What to show.")
     negative_prompt: str = Field(
         default="", description="What to steer away from; used where guidance is real (base models)."
@@ -58,6 +60,25 @@ class Recipe(BaseModel):
     )
     precision: Precision | None = Field(default=None, description="Arithmetic of the transformer; empty: the device's.")
     adapters: tuple[Adapter, ...] = Field(default=(), description="LoRA adapters with their weights.")
+    references: References = Field(
+        default=(), description="Pictures that the model looks at, in order, 1 to 10: paths, or digests of inputs."
+    )
+    image: PictureName | None = Field(
+        default=None, description="Picture to start from: a path, or the digest of an input."
+    )
+    strength: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How much of the image is drawn anew, 0 to 1; empty: 0.6, or 1 with a mask or margins.",
+    )
+    mask: PictureName | None = Field(
+        default=None, description="Where to draw anew: a picture of the image's size, white = repaint, grey = blend."
+    )
+    margins: Margins | None = Field(
+        default=None, description="Pixels to add around the image: left,top,right,bottom, 0 to 8192 each."
+    )
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
@@ -190,6 +211,21 @@ class Defaults(Protocol):
         ...
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it can do."""
+        ...
+
+    @property
+    def max_references(self) -> int:
+        """Most references of one picture."""
+        ...
+
+    @property
+    def reference_pixels(self) -> int:
+        """Largest area at which a reference that is fitted is read."""
+        ...
+
+    @property
     def precision(self) -> Precision:
         """Default arithmetic."""
         ...
@@ -204,6 +240,10 @@ class Catalog(Protocol):
 
     def adapter_fingerprint(self, name: str) -> str:
         """SHA-256 of the adapter called `name`."""
+        ...
+
+    def picture(self, name: str, *, mask: bool = False) -> PictureFacts:
+        """The input picture at the path `name` or of the digest `name`, kept among the inputs; a mask as grey levels."""
         ...
 
 
@@ -227,6 +267,9 @@ class ResolvedRecipe(BaseModel):
             for weights, adapter in zip(self.adapter_weights, self.recipe.adapters, strict=True)
         ]
         values["format"] = 1
+        for name in _CONDITIONS:  # what is not given is not told, as in the recipes of earlier versions
+            if not values[name] and values[name] != 0:
+                del values[name]
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @property
@@ -247,22 +290,25 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
 
     Raises:
         ModelError: unknown model or adapter.
-        RecipeError: a size that the model cannot draw.
+        InputError: a reference, image or mask that is missing or cannot be used.
+        RecipeError: a size that the model cannot draw, a task that it cannot do, fields that contradict each other.
     """
     model = catalog.model(recipe.model)
     guidance = model.guidance_scale if recipe.guidance_scale is None else float(recipe.guidance_scale)
     guided = guidance > 1 and not model.is_distilled
     adapters = tuple(adapter for adapter in recipe.adapters if adapter.weight != 0)
+    conditions = fill(recipe, model, catalog)
     full = recipe.replace(
         model=model.name,
-        width=recipe.width or model.width,
-        height=recipe.height or model.height,
+        width=conditions.pop("width", recipe.width) or model.width,
+        height=conditions.pop("height", recipe.height) or model.height,
         steps=recipe.steps or model.steps,
         guidance_scale=guidance if guided else 1.0,
         negative_prompt=recipe.negative_prompt if guided else "",
         max_sequence_length=recipe.max_sequence_length or model.max_sequence_length,
         precision=recipe.precision or model.precision,
         adapters=adapters,
+        **conditions,
     )
     assert full.width is not None  # filled above
     assert full.height is not None
@@ -305,7 +351,8 @@ def _explain(error: ValidationError, owner: type[BaseModel]) -> RecipeError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "recipe"
     if first["type"] == "extra_forbidden":
-        known = Adapter.model_fields if len(first["loc"]) > 1 else owner.model_fields
+        parts: dict[str, type[BaseModel]] = {"adapters": Adapter, "references": Reference}
+        known = parts.get(str(first["loc"][0]), owner).model_fields if len(first["loc"]) > 1 else owner.model_fields
         return RecipeError(f"There is no recipe field {where!r}.", nearest(str(first["loc"][-1]), known))
     field = owner.model_fields.get(str(first["loc"][0])) if first["loc"] else None
     hint = f"{where}: {field.description}" if field and field.description else ""

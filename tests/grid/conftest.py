@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
 
+from workbench.conditions import Task
 from workbench.errors import GenerationError, ModelError
 from workbench.grid import Grid
 from workbench.grid.result import GridResult, Shot
@@ -37,6 +38,18 @@ class PaperModel:
     max_pixels: int = 256 * 256
     is_distilled: bool = False
     precision: Precision = "float32"
+    tasks: tuple[Task, ...] = get_args(Task)
+    max_references: int = 4
+    reference_pixels: int = 256 * 256
+
+
+@dataclass(frozen=True)
+class PaperPicture:
+    """An input that is nowhere."""
+
+    digest: str
+    width: int = 128
+    height: int = 128
 
 
 class PaperCatalog:
@@ -49,6 +62,9 @@ class PaperCatalog:
 
     def adapter_fingerprint(self, name: str) -> str:
         return f"weights of {name}"
+
+    def picture(self, name: str, *, mask: bool = False) -> PaperPicture:
+        return PaperPicture(f"{'mask' if mask else 'picture'} {name}")
 
 
 @pytest.fixture(scope="session")

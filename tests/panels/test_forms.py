@@ -13,7 +13,7 @@ from workbench.models.catalog import Model
 from workbench.models.families import FAMILIES
 from workbench.models.fingerprint import FileHashes
 from workbench.panels.banner import Banner
-from workbench.panels.forms import RecipeForm
+from workbench.panels.forms import PICTURES, RecipeForm
 from workbench.recipe import Adapter, Recipe
 
 
@@ -37,7 +37,7 @@ class Shelf:
 
 def _model(name: str, distilled: bool) -> Model:
     family = FAMILIES["flux2-klein-nano"]
-    return Model(name, Path(), family, distilled, "float32", "", 1, 1, (), FileHashes(Path()))
+    return Model(name, Path(), family, distilled, "float32", "", 1, 1, 48, (), FileHashes(Path()))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_round_trip(recipe: Recipe) -> None:
 
 def test_every_field_of_a_recipe_is_on_the_form(form: RecipeForm) -> None:
     shown = {*form.controls, "model", "adapters"}
-    assert shown == set(Recipe.model_fields) - {"task"}  # there is one task as yet, so nothing to choose
+    assert shown == set(Recipe.model_fields) - set(PICTURES)
 
 
 def test_tooltips_say_unit_and_range(form: RecipeForm) -> None:

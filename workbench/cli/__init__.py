@@ -39,16 +39,14 @@ app.command(
     "generate",
     epilog=example(
         "workbench generate --prompt 'a red circle left of a blue square' --seed 7 --out circle.png",
+        "workbench generate --prompt 'make the circle blue' --reference circle.png --out blue.png",
+        "workbench generate --prompt 'a green star' --image shapes.png --mask where.png --strength 0.8",
         "workbench generate --prompt 'the word \"FLUX\"' --set steps=20 --set guidance_scale=3 --json",
     ),
 )(generate.generate)
 app.command(
     "grid",
     epilog=example("workbench grid shapes.yaml --dry-run", "workbench grid shapes.yaml --out shapes"),
-)(grid.grid)
-app.command(
-    "grid",
-    epilog=example("workbench grid colours.yaml --out colours", "workbench grid colours.yaml --dry-run"),
 )(grid.grid)
 app.command("verify", epilog=example("workbench verify circle.png"))(verify.verify)
 app.command("models", epilog=example("workbench models --json"))(listings.models)

@@ -13,20 +13,25 @@ from workbench.errors import RecipeError, nearest
 from workbench.recipe import Recipe
 
 _SHORT = {"guidance_scale": ["--guidance"]}
-_STRUCTURED = ("adapters",)  # no single word says them: `--set adapters='[{name: N, weight: W}]'`
+_STRUCTURED = ("adapters", "references")  # no single word says them: `--set adapters='[{name: N, weight: W}]'`
+_EXAMPLES = {
+    "adapters": "adapters='[{name: N, weight: 1}]'",
+    "references": "references='[{picture: a.png, size: exact}]'",
+}
+_REPEATED = {"references": "--reference"}  # one word says each of them, in its plain form
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Replace the parameter `fields` of a command by one option per recipe field.
 
-    The command is called with `fields` as a dictionary of those that were given, as text.
+    The command is called with `fields` as a dictionary of those that were given, as text or as a list of texts.
     """
     signature = inspect.signature(command, eval_str=True)
-    names = [name for name in Recipe.model_fields if name not in _STRUCTURED]
+    names = [name for name in Recipe.model_fields if name not in _STRUCTURED or name in _REPEATED]
 
     def called(**arguments: Any) -> Any:
         given = {name: arguments.pop(name) for name in names}
-        return command(**arguments, fields={name: text for name, text in given.items() if text is not None})
+        return command(**arguments, fields={name: text for name, text in given.items() if text not in (None, [])})
 
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "fields"]
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
@@ -37,11 +42,11 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def parse_fields(options: dict[str, str], assignments: Sequence[str]) -> dict[str, Any]:
+def parse_fields(options: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Recipe fields from options and `field=value` assignments; types and ranges are the recipe's to check.
 
     Args:
-        options: text by field name.
+        options: text, or a list of texts, by field name.
         assignments: as given to `--set`. An empty value of an optional field means the model's default.
 
     Raises:
@@ -58,7 +63,7 @@ def parse_fields(options: dict[str, str], assignments: Sequence[str]) -> dict[st
         if name in texts:
             raise RecipeError(f"The recipe field {name!r} is given twice.", "Give it once.")
         texts[name] = text
-    return {name: _value(name, text) for name, text in texts.items()}
+    return {name: _value(name, text) if isinstance(text, str) else text for name, text in texts.items()}
 
 
 def _value(name: str, text: str) -> Any:
@@ -69,7 +74,7 @@ def _value(name: str, text: str) -> Any:
         except yaml.YAMLError:
             raise RecipeError(
                 f"The recipe field {name!r} cannot be {text!r}.",
-                f"Write for example {name}='[{{name: N, weight: 1}}]'.",
+                f"Write for example {_EXAMPLES[name]}.",
             ) from None
     return None if text == "" and field.default is None else text
 
@@ -80,6 +85,12 @@ def _parameter(name: str) -> inspect.Parameter:
     help_text = field.description or ""
     if field.default not in (None, ""):
         help_text += f" Default: {field.default}."
+    if name in _REPEATED:
+        help_text = f"{help_text} Repeat the option for several."
+        several = typer.Option(_REPEATED[name], metavar="PICTURE", help=help_text, show_default=False)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, several]
+        )
     option = typer.Option(*flags, metavar=_metavar(name), help=help_text, show_default=False)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]

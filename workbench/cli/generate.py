@@ -26,7 +26,7 @@ from workbench.recipe import Recipe
 @guard
 def generate(
     *,
-    fields: dict[str, str],
+    fields: dict[str, Any],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="Write here (replacing); default: the store.")
     ] = None,

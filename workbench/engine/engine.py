@@ -12,6 +12,7 @@ from threading import Lock
 import torch
 
 from workbench.engine.cache import TensorFolder
+from workbench.engine.conditions import PictureCache
 from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result
 from workbench.engine.memory import Economy, batch_size, peak, reset_peak
 from workbench.engine.plan import Group, Plan, make_plan
@@ -63,6 +64,7 @@ class Engine:
         self._registry = Registry()
         cache = catalog.home / "cache"
         self.texts = TextCache(folder=cache / "texts" if keep_texts else None)
+        self.pictures = PictureCache(catalog.inputs)
         self._previews = TensorFolder(cache / "previews")
         self._lock = Lock()
 
@@ -109,6 +111,7 @@ class Engine:
                 catalog=self._catalog,
                 registry=self._registry,
                 texts=self.texts,
+                pictures=self.pictures,
                 lock=self._lock,
                 device=self.device,
                 economy=Economy(size),
@@ -130,6 +133,7 @@ class Engine:
         with self._lock:
             self._registry.unload()
             self.texts.clear()
+            self.pictures.clear()
 
     def _rows(self, group: Group) -> int:
         """Rows of a batch: forced, or by estimate; 1 when the estimate fails, as loading then tells why."""

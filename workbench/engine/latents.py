@@ -6,10 +6,13 @@ follow `Flux2KleinPipeline` of diffusers, so that equal seeds give equal picture
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+REFERENCE_TIME = 10  # distance in time between the picture, the first reference, the second; as in diffusers
 
 
 def draw_noise(seed: int, channels: int, rows: int, columns: int) -> Tensor:
@@ -45,6 +48,20 @@ def picture_ids(rows: int, columns: int) -> Tensor:
     """Positions (time, row, column, layer) of the picture tokens: int64 (rows * columns, 4)."""
     zero = torch.zeros(1, dtype=torch.long)
     return torch.cartesian_prod(zero, torch.arange(rows), torch.arange(columns), zero)
+
+
+def reference_ids(sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """Positions of the tokens of all references: int64 (R, 4). The first has time 10, the second 20, and so on.
+
+    Args:
+        sizes: rows and columns of each reference, in tokens.
+    """
+    zero = torch.zeros(1, dtype=torch.long)
+    parts = [torch.zeros(0, 4, dtype=torch.long)]
+    for place, (rows, columns) in enumerate(sizes, start=1):
+        time = zero + REFERENCE_TIME * place
+        parts.append(torch.cartesian_prod(time, torch.arange(rows), torch.arange(columns), zero))
+    return torch.cat(parts)
 
 
 def text_ids(length: int) -> Tensor:

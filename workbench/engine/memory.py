@@ -122,7 +122,8 @@ class Economy:
 
 
 def _tokens(model: Model, shape: Shape) -> int:
-    return shape.width * shape.height // model.size_multiple**2 + shape.text_tokens
+    pixels = shape.width * shape.height + sum(width * height for width, height in shape.references)
+    return pixels // model.size_multiple**2 + shape.text_tokens
 
 
 def _free_ram() -> int:

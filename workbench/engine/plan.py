@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from workbench.conditions import first_step
 from workbench.errors import WorkbenchError
 from workbench.recipe import Catalog, Precision, Recipe, ResolvedRecipe, resolve
 
@@ -26,10 +27,21 @@ class Job:
         return self.resolved.recipe
 
     @property
-    def steps(self) -> int:
-        """Denoising steps."""
+    def start(self) -> int:
+        """Steps of the schedule that are left out, as the image is there already."""
         assert self.recipe.steps is not None  # filled by resolve
-        return self.recipe.steps
+        return 0 if self.recipe.image is None else first_step(self.recipe.steps, self.recipe.strength or 0.0)
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps that are done, 0 where the strength leaves none."""
+        assert self.recipe.steps is not None  # filled by resolve
+        return self.recipe.steps - self.start
+
+    @property
+    def masked(self) -> bool:
+        """Whether a part of the image is kept."""
+        return self.recipe.mask is not None or self.recipe.margins is not None
 
     @property
     def guidance(self) -> float:
@@ -50,6 +62,8 @@ class Shape:
     width: int  # pixels
     height: int  # pixels
     text_tokens: int
+    references: tuple[tuple[int, int], ...] = ()  # width and height of each, in pixels, in order
+    masked: bool = False  # whether a part of the image is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,8 @@ def _shape(job: Job) -> Shape:
     assert recipe.width is not None  # these are filled by resolve
     assert recipe.height is not None
     assert recipe.max_sequence_length is not None
-    return Shape(recipe.width, recipe.height, recipe.max_sequence_length)
+    references = tuple(reference.pixels for reference in recipe.references)
+    return Shape(recipe.width, recipe.height, recipe.max_sequence_length, references, job.masked)
 
 
 def _group(jobs: list[Job]) -> Group:

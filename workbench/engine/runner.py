@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from workbench.engine.canvas import canvas, mask_levels, paste_back
+from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
 from workbench.engine.denoise import Denoiser, Rows, make_rows
 from workbench.engine.events import CancelToken, Step
@@ -72,6 +74,7 @@ class GroupRunner:
         catalog: finds the model and its adapters.
         registry: owns the weights.
         texts: keeps embeddings.
+        pictures: keeps references and images as tokens.
         lock: held while the model computes, never while results are handed out: several runs of one engine may
             alternate, and each sees its own adapters.
         device: where to compute.
@@ -88,6 +91,7 @@ class GroupRunner:
         catalog: ModelCatalog,
         registry: Registry,
         texts: TextCache,
+        pictures: PictureCache,
         lock: Lock,
         device: torch.device,
         economy: Economy,
@@ -96,6 +100,7 @@ class GroupRunner:
         preview_map: Callable[[Components], Tensor] | None,
     ) -> None:
         self._group, self._catalog, self._registry, self._texts = group, catalog, registry, texts
+        self._pictures = pictures
         self._lock, self._device, self._tell, self._cancel = lock, device, tell, cancel
         self._preview_map = preview_map
         self._adapters: tuple[AdapterFile, ...] = ()
@@ -126,7 +131,12 @@ class GroupRunner:
         start = time.perf_counter()
         texts = self._with_less("text", lambda: self._encode(parts, drawing))
         drawing.spend("text", time.perf_counter() - start, range(len(drawing.jobs)))
-        pending = [make_rows(parts, drawing.jobs, texts, *self._grid(parts))]
+        conditions = [Conditions()] * len(drawing.jobs)
+        if any(job.recipe.references or job.recipe.image for job in drawing.jobs):
+            start = time.perf_counter()
+            conditions = self._with_less("encode", lambda: self._look(parts, drawing))
+            drawing.spend("encode", time.perf_counter() - start, range(len(drawing.jobs)))
+        pending = [make_rows(parts, drawing.jobs, texts, *self._grid(parts), conditions=conditions)]
         while pending and not self._cancel.cancelled:
             rows = pending.pop(0)
             if len(rows.names) > self.economy.rows:
@@ -137,8 +147,12 @@ class GroupRunner:
     def _denoise(self, parts: Components, rows: Rows, drawing: Drawing, pending: list[Rows]) -> Iterator[Outcome]:
         height, width = self._grid(parts)
         matrix = self._map(parts)
-        denoiser = Denoiser(parts, height, width, self._group.shape.text_tokens)
+        patch = parts.patch_pixels
+        references = [(down // patch, across // patch) for across, down in self._group.shape.references]
+        denoiser = Denoiser(parts, height, width, self._group.shape.text_tokens, references)
         shown = 0.0
+        for nothing_to_draw in rows.leave():  # of strength 0
+            yield self._finish(parts, drawing, *nothing_to_draw)
         while rows.names and not self._cancel.cancelled:
             start = time.perf_counter()
             try:
@@ -175,6 +189,10 @@ class GroupRunner:
                     return decode(parts, latents, height, width, tiled=self.economy.tiled)
 
             picture = self._with_less("decode", pixels)
+            job = drawing.jobs[name]
+            if job.masked:
+                inputs = self._catalog.inputs
+                picture = paste_back(picture, canvas(job.recipe, inputs), mask_levels(job.recipe, inputs))
         except WorkbenchError as error:
             return drawing.finish(name, error=error)
         drawing.spend("decode", time.perf_counter() - start, [name])
@@ -206,6 +224,24 @@ class GroupRunner:
             drawing.warnings[name] = tuple(sentence for sentence in (warning, second) if sentence)
             embeddings.append((text, negative))
         return embeddings
+
+    def _look(self, parts: Components, drawing: Drawing) -> list[Conditions]:
+        """References, image and mask of every job; notes where an image is scaled or cropped."""
+        given = []
+        for name, job in enumerate(drawing.jobs):
+            with self._lock:
+                given.append(self._pictures.conditions(parts, job))
+            recipe = job.recipe
+            if recipe.image is not None and not job.masked:
+                image = self._catalog.picture(recipe.image)
+                if (image.width, image.height) != (recipe.width, recipe.height):
+                    warning = (
+                        f"The image was scaled and cropped from {image.width} x {image.height} to "
+                        f"{recipe.width} x {recipe.height} pixels."
+                    )
+                    if warning not in drawing.warnings[name]:
+                        drawing.warnings[name] = (*drawing.warnings[name], warning)
+        return given
 
     def _map(self, parts: Components) -> Tensor | None:
         if self._preview_map is None:

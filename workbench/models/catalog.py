@@ -11,11 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import yaml
+
+from workbench.conditions import Task
 from workbench.errors import ModelError, nearest
 from workbench.models.checkpoint import deciding_files, read_header, read_json, refuse_pickle
 from workbench.models.device import choose_device, default_precision
 from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
+from workbench.models.inputs import Input, Inputs
 from workbench.recipe import Precision
 
 T = TypeVar("T")
@@ -39,6 +43,7 @@ class Model:
     revision: str  # commit of the hub snapshot the folder is, or ''
     parameters: int  # of the transformer
     weight_bytes: int  # of all components on disk
+    max_sequence_length: int  # text tokens read, padding included
     _files: tuple[Path, ...] = field(repr=False)
     _hashes: FileHashes = field(repr=False, compare=False)
 
@@ -74,11 +79,6 @@ class Model:
         return 1.0 if self.is_distilled else self.family.guidance_scale
 
     @property
-    def max_sequence_length(self) -> int:
-        """Text tokens read, padding included."""
-        return self.family.max_sequence_length
-
-    @property
     def size_multiple(self) -> int:
         """Width and height are multiples of this."""
         return self.family.size_multiple
@@ -98,6 +98,21 @@ class Model:
         """Largest product of width and height."""
         return self.family.max_pixels
 
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it can do."""
+        return self.family.tasks
+
+    @property
+    def max_references(self) -> int:
+        """Most references of one picture."""
+        return self.family.max_references
+
+    @property
+    def reference_pixels(self) -> int:
+        """Largest area at which a reference that is fitted is read."""
+        return self.family.reference_pixels
+
 
 class ModelCatalog:
     """Finds models and adapters: in `extra`, in `home`, and shipped with the package; the first found by a name wins.
@@ -112,6 +127,7 @@ class ModelCatalog:
 
     def __init__(self, home: Path, extra: Path | None = None, *, device: str = "auto", recheck: float = 1.0) -> None:
         self.home, self.extra, self._device, self._recheck = Path(home), extra, device, recheck
+        self.inputs = Inputs(self.home)
         self._hashes = FileHashes(self.home / "cache")
         self._seen: dict[str, tuple[object, Model]] = {}
         self._answers: dict[tuple[str, str], tuple[float, Any]] = {}
@@ -187,6 +203,14 @@ class ModelCatalog:
         """
         return self._lately("fingerprint", name, lambda name: self._hashes.of(self.adapter_path(name)))
 
+    def picture(self, name: str, *, mask: bool = False) -> Input:
+        """The reference, image or mask at the path `name` or of the digest `name`, kept in `home/inputs`.
+
+        Raises:
+            InputError: it is missing or cannot be used.
+        """
+        return self.inputs.find(name, mask=mask)
+
     def _lately(self, kind: str, name: str, find: Callable[[str], T]) -> T:
         """The answer of `find`, or the one it gave less than `recheck` seconds ago. Errors are not kept."""
         now = time.monotonic()
@@ -251,6 +275,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
         revision=folder.name if folder.parent.name == "snapshots" else "",
         parameters=sum(_elements(entry["shape"]) for path in transformer for entry in read_header(path).values()),
         weight_bytes=sum(path.stat().st_size for path in weights),
+        max_sequence_length=_text_length(folder, family),
         _files=tuple(files),
         _hashes=hashes,
     )
@@ -280,6 +305,23 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         "a token.",
         "Check that text encoder and transformer belong together.",
     )
+
+
+def _text_length(folder: Path, family: Family) -> int:
+    """Text tokens that the checkpoint was trained to read, where it says so, else the family's.
+
+    A tokenizer states them as `model_max_length` (more than the family reads means nothing), a model trained by
+    `workbench.nano.train` in its recipe.
+    """
+    config = folder / "tokenizer" / "tokenizer_config.json"
+    stated = read_json(config).get("model_max_length") if config.is_file() else None
+    if isinstance(stated, int | float) and 8 <= stated <= family.max_sequence_length:
+        return int(stated)
+    try:
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+        return int(recipe["text_encoder"]["max_sequence_length"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return family.max_sequence_length
 
 
 def _candidates(source: Path) -> Iterator[tuple[str, Path]]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
-Task = Literal["text-to-image"]
+from workbench.conditions import MAX_REFERENCES, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,8 @@ class Family:
     steps: int
     guidance_scale: float
     distilled_steps: int
+    max_references: int
+    reference_pixels: int  # area down to which a fitted reference is scaled
     adapter_prefixes: tuple[str, ...]  # prefixes of the transformer's modules in adapter files
     adapter_targets: tuple[str, ...]  # ends of module names that a LoRA trains by default
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
@@ -84,12 +85,14 @@ _KLEIN_TARGETS = (
     "attn.to_out",
 )
 
+_ALL_TASKS: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "outpaint", "edit")
+
 _KLEIN = Family(
     name="flux2-klein",
     title="FLUX.2 [klein]",
     pipeline="Flux2KleinPipeline",
     components=_KLEIN_COMPONENTS,
-    tasks=("text-to-image",),
+    tasks=_ALL_TASKS,
     text_layers=(9, 18, 27),
     max_sequence_length=512,
     size_multiple=16,
@@ -101,6 +104,8 @@ _KLEIN = Family(
     steps=50,
     guidance_scale=4.0,
     distilled_steps=4,
+    max_references=MAX_REFERENCES,
+    reference_pixels=1024 * 1024,
     adapter_prefixes=("transformer.",),
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType(
@@ -124,9 +129,9 @@ _KLEIN_NANO = Family(
     title="klein-nano, FLUX.2 [klein] architecture in miniature",
     pipeline="Flux2KleinPipeline",
     components=_KLEIN_COMPONENTS,
-    tasks=("text-to-image",),
+    tasks=_ALL_TASKS,
     text_layers=(1, 2, 3),
-    max_sequence_length=24,
+    max_sequence_length=48,
     size_multiple=16,
     min_side=64,
     max_side=256,
@@ -136,6 +141,8 @@ _KLEIN_NANO = Family(
     steps=28,
     guidance_scale=4.0,
     distilled_steps=4,
+    max_references=4,
+    reference_pixels=256 * 256,
     adapter_prefixes=("transformer.",),
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType({"klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025)}),

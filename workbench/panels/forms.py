@@ -19,6 +19,7 @@ from workbench.panels.fields import Control
 from workbench.recipe import Recipe
 
 DICE = 2**32  # thrown seeds are short enough to read out; typed ones may have 63 bits
+PICTURES = ("task", "references", "image", "strength", "mask", "margins")
 
 
 class Catalog(Protocol):
@@ -51,6 +52,7 @@ class RecipeForm(widgets.VBox):
         self._banner = banner or Banner()
         self._listeners: list[Callable[[], None]] = []
         self._quiet = False
+        self._pictures: dict[str, Any] = {}
         self.controls = {
             name: Control(name, label)
             for name, label in [
@@ -106,7 +108,7 @@ class RecipeForm(widgets.VBox):
             RecipeError: a field is no number, or out of range.
         """
         values: dict[str, Any] = {name: control.value for name, control in self.controls.items()}
-        return Recipe.parse({"model": self.model.value, **values, "adapters": self.adapters.value})
+        return Recipe.parse({"model": self.model.value, **values, "adapters": self.adapters.value, **self._pictures})
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
@@ -116,6 +118,7 @@ class RecipeForm(widgets.VBox):
             for name, control in self.controls.items():
                 control.value = getattr(recipe, name)
             self.adapters.value = recipe.adapters
+            self._pictures = {name: getattr(recipe, name) for name in PICTURES}
         finally:
             self._quiet = False
         self._changed()
