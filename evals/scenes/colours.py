@@ -65,6 +65,12 @@ def name_of(lab: Lab) -> Named:
     return Named(name, distance, margin, lab)
 
 
+def difference(lab: Lab, colour: str) -> float:
+    """CIEDE2000 between a colour and a HEX colour such as `#1f77b4`."""
+    wanted = np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)[None, None] / 255
+    return float(deltaE_ciede2000(np.asarray(lab, dtype=np.float64), rgb2lab(wanted)[0, 0]))
+
+
 @lru_cache(maxsize=1)
 def _table() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Owner index (exemplars,) and Lab (exemplars, 3) of every exemplar."""

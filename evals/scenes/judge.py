@@ -15,18 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from evals.scenes.colours import Named, difference
 from evals.scenes.prompt import Expected, Relation, Thing, parse
 from evals.scenes.read import Reader, read_word, same_text
 from evals.scenes.segment import LEAST_AREA, Blob, segment
 from evals.scenes.shapes import Shaped, shape_of
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever a verdict can change; figures of different versions are not comparable."""
 
-CheckName = Literal["background", "count", "shape", "colour", "size", "relation", "word"]
+CheckName = Literal["background", "count", "shape", "colour", "size", "relation", "place", "word"]
 LONGEST_SIDE = 256  # pixels; larger pictures are reduced to this for shapes, which loses nothing that is judged
 SMALL, LARGE = 0.36, 0.50  # a "small" object's box is no longer than this share of the side, a "large" one's no shorter
+PLACE = 0.10  # share of a side by which an object's middle may miss its place
+EXTENT = (0.72, 1.38)  # an object's extent as a share of the one asked for
+HEX = 10.0  # CIEDE2000 within which a HEX colour is obeyed
 APART = 0.08  # share of the side by which objects must be apart in the direction that is asked for
+DOT = 0.3  # share of the row's height by which a dot may be above it
 GRAIN = 0.06  # share of the largest letter below which a part is no part of a letter
 MOST_OBJECTS = 6  # objects tried for the best match; whatever is beyond is too many anyway
 
@@ -58,7 +63,12 @@ class Look:
 
     def likeness(self, thing: Thing) -> int:
         """How much of `thing` this is: 2 for colour and shape, 1 for one of them."""
-        return (self.blob.colour.name == thing.colour) + (self.shape.name == thing.shape)
+        return obeys(self.blob.colour, thing.colour) + (self.shape.name == thing.shape)
+
+
+def obeys(seen: Named, wanted: str) -> bool:
+    """Whether a colour is the one asked for: the same name, or within CIEDE2000 of 10 of a HEX colour."""
+    return difference(seen.lab, wanted) < HEX if wanted.startswith("#") else seen.name == wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,8 @@ def asked(expected: Expected) -> tuple[CheckName, ...]:
         names.append("size")
     if expected.relation:
         names.append("relation")
+    if any(thing.place or thing.at for thing in expected.things):
+        names.append("place")
     if expected.words:
         names.append("word")
     return tuple(names)
@@ -148,6 +160,7 @@ def judge(picture: Image.Image | NDArray[np.uint8], prompt: str | Expected, *, r
         "colour": _colour(expected, matched, letters),
         "size": _size(expected, matched),
         "relation": _relation(expected, looks, matched, letters),
+        "place": _place(expected, matched, _line(letters)),
         "word": _word(expected, text),
     }
     shown = prompt if isinstance(prompt, str) else ""
@@ -201,6 +214,7 @@ def _line(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
         return ()
     top, bottom = min(blob.box[1] for blob in row), max(blob.box[3] for blob in row)
     least = GRAIN * max(blob.area for blob in row)
+    top -= DOT * (bottom - top)  # a word such as "xig" has dots above all its letters
     return tuple(blob for blob in letters if blob.box[3] > top and blob.box[1] < bottom and blob.area >= least)
 
 
@@ -215,12 +229,20 @@ def _attributes(expected: Expected, matched: tuple[Look | None, ...], attribute:
         return Check(None, "")
     names, faults = [], []
     for thing, look in zip(expected.shapes, matched, strict=True):
-        seen = "missing" if look is None else look.shape.name if attribute == "shape" else look.blob.colour.name
+        seen = "missing" if look is None else look.shape.name if attribute == "shape" else _shade(look, thing)
         names.append(seen)
         if seen != getattr(thing, attribute):
             doubt = f" ({look.shape.score:.2f}, or {look.shape.second})" if look and seen == "unknown" else ""
             faults.append(f"the {thing} has the {attribute} {seen}{doubt}")
     return Check(not faults, ", ".join(names), "; ".join(faults))
+
+
+def _shade(look: Look, thing: Thing) -> str:
+    """The colour of an object in the words of the prompt: a HEX colour that is obeyed has the name asked for."""
+    named = look.blob.colour
+    if not thing.colour.startswith("#"):
+        return named.name
+    return thing.colour if obeys(named, thing.colour) else f"{difference(named.lab, thing.colour):.0f} away"
 
 
 def _colour(expected: Expected, matched: tuple[Look | None, ...], letters: tuple[Blob, ...]) -> Check:
@@ -276,6 +298,31 @@ def _relation(
             return Check(False, seen, f"a {a} and a {b}: which is the {one} cannot be told")
     ok = seen == expected.relation
     return Check(ok, seen, "" if ok else f"the {one} is {seen}, not {expected.relation}")
+
+
+def _place(expected: Expected, matched: tuple[Look | None, ...], line: tuple[Blob, ...]) -> Check:
+    """Whether everything whose place is known stands there, in its size; words need the right height only."""
+    faults, seen = [], []
+    for thing, look in zip(expected.shapes, matched, strict=True):
+        if not (thing.place and thing.radius):
+            continue
+        if look is None:
+            faults.append(f"nothing stands for the {thing}")
+            continue
+        miss = max(abs(a - b) for a, b in zip(look.centre, thing.place, strict=True))
+        scale = look.blob.extent / (2 * thing.radius * (0.85 if thing.shape == "square" else 1.0))
+        seen.append(f"{miss:.2f} off, {scale:.2f} times the size")
+        if miss > PLACE or not EXTENT[0] <= scale <= EXTENT[1]:
+            faults.append(f"the {thing} is {seen[-1]}")
+    for thing in expected.words:
+        height = thing.place[1] if thing.place else {"": None, "top": 0.25, "bottom": 0.75}[thing.at]
+        if height is None:
+            continue
+        middle = _middle(line)
+        seen.append(f"letters at {middle[1]:.2f}" if middle else "no letters")
+        if middle is None or abs(middle[1] - height) > 1.5 * PLACE:
+            faults.append(f"the word has {seen[-1]}, not at {height:.2f}")
+    return Check(not faults if seen or faults else None, "; ".join(seen), "; ".join(faults))
 
 
 def _direction(first: tuple[float, float], second: tuple[float, float]) -> Relation | Literal["no side"]:

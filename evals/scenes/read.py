@@ -21,7 +21,7 @@ from evals.typography.rapid import RapidOcr
 from workbench.errors import WorkbenchError
 
 HEIGHTS = (32, 24, 48)  # pixels of the letters' row; the first counts where all three disagree
-LOOKALIKES = str.maketrans({"0": "O", "1": "I", "l": "I", "|": "I", "!": "I"})
+LOOKALIKES = str.maketrans({"0": "O", "1": "I", "₁": "I", "l": "I", "|": "I", "!": "I"})
 SAME_FORM = "ckopsuvwxz"  # lower-case letters that differ from their capitals in size alone
 
 

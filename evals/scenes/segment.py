@@ -21,9 +21,10 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 CONTRAST = 15.0  # Euclidean CIELAB distance from the background at which a pixel is something else
+SHADE = 20.0  # Euclidean CIELAB distance from the background up to which its own name means shading
 SAME_COLOUR = 15.0  # Euclidean CIELAB radius of one flat colour with its noise
 LEAST_AREA = 0.0035  # share of the picture below which a region is a speck, not an object
-LEAST_STROKE = 0.0010  # the same for the strokes of letters
+LEAST_STROKE = 0.0006  # the same for the strokes of letters: the dot of an i has 16 of 16,384 pixels
 LEAST_SHARE = 0.08  # a second colour must fill this share of a region's core to be an object of its own
 THIN = 3.5  # pixels from the rim to the middle of the widest part, below which a region is a stroke
 SMALL_HOLE = 0.02  # share of an object's area below which a hole is noise
@@ -76,7 +77,13 @@ def segment(picture: NDArray[np.uint8]) -> Seen:
         )
     background = name_of(_tuple(background_lab))
     # Shading of the background is no object; colours without a name are not alike for that.
-    blobs = [blob for blob in blobs if blob.colour.name == "unknown" or blob.colour.name != background.name]
+    blobs = [
+        blob
+        for blob in blobs
+        if blob.colour.name != background.name
+        or background.name == "unknown"
+        or float(np.linalg.norm(np.subtract(blob.colour.lab, background_lab))) > SHADE
+    ]
     blobs.sort(key=lambda blob: -blob.area)
     return Seen(
         background,

@@ -16,6 +16,9 @@ from workbench.nano.tokenizer import build_tokenizer
 TEXT_LAYERS = (1, 2, 3)  # hidden states that the transformer reads; the third is the last, after the final norm
 
 
+REFERENCE_TIME = 10  # between the times of neighbouring references, as `Flux2KleinPipeline` spaces them
+
+
 def build_transformer(config: dict[str, Any], latent_channels: int, text_width: int) -> Flux2Transformer2DModel:
     """A fresh transformer of the sizes in `config`, initialised as adaLN-zero (Peebles and Xie 2023).
 
@@ -91,14 +94,48 @@ def encode_text(text_encoder: Qwen3ForCausalLM, ids: Tensor, mask: Tensor) -> Te
     return torch.cat([states.hidden_states[layer] for layer in TEXT_LAYERS], dim=-1)
 
 
-def position_ids(length: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Rotary positions (t, h, w, l) of `length` text tokens and of height x width picture tokens."""
+def position_ids(length: int, height: int, width: int, references: int = 0) -> tuple[Tensor, Tensor]:
+    """Rotary positions (t, h, w, l) of `length` text tokens and of the picture's tokens followed by its references'.
+
+    Pictures and references have height x width tokens; the k-th reference stands at the time 10 k, as FLUX.2 counts.
+    """
     text = torch.zeros(length, 4)
     text[:, 3] = torch.arange(length)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    picture = torch.zeros(height * width, 4)
-    picture[:, 1], picture[:, 2] = rows.flatten(), columns.flatten()
-    return text, picture
+    pictures = torch.zeros(1 + references, height * width, 4)
+    pictures[:, :, 0] = REFERENCE_TIME * torch.arange(1 + references)[:, None]
+    pictures[:, :, 1], pictures[:, :, 2] = rows.flatten(), columns.flatten()
+    return text, pictures.flatten(0, 1)
+
+
+class Denoiser(nn.Module):
+    """Text encoder and transformer as one module, so that they share optimiser, average and checkpoint."""
+
+    def __init__(self, config: dict[str, Any], latent_channels: int) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(config["text_encoder"], build_tokenizer())
+        self.transformer = build_transformer(config["transformer"], latent_channels, config["text_encoder"]["width"])
+
+    def forward(
+        self, latents: Tensor, time: Tensor, *, text: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Velocity (b, tokens, channels) of `latents` at `time` (b,), 0 to 1.
+
+        Args:
+            latents: (b, tokens, channels), the clean references' tokens after the noisy picture's.
+            time: (b,), 0 is the picture and 1 is noise.
+            text: token ids and attention mask, (b, length) each.
+            positions: of text (length, 4) and picture tokens (tokens, 4).
+        """
+        velocity: Tensor = self.transformer(
+            hidden_states=latents,
+            encoder_hidden_states=encode_text(self.text_encoder, *text),
+            timestep=time,
+            img_ids=positions[1],
+            txt_ids=positions[0],
+            return_dict=False,
+        )[0]
+        return velocity
 
 
 def save_pipeline(

@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.multiprocessing.spawn import spawn
 
-T = TypeVar("T")
-
-PATIENCE = timedelta(hours=12)  # the leader may take hours to make what the others wait for
+PATIENCE = timedelta(hours=12)  # one worker may take hours over what the others wait for
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,10 @@ class Worker:
             for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
                 parameter.data.copy_(part.view_as(parameter))
 
-    def leader_first(self, make: Callable[[], T]) -> T:
-        """What `make` returns, called by the leader alone first, so that the others find made what it makes on disk."""
-        if self.count == 1:
-            return make()
-        made = make() if self.leads else None
-        distributed.barrier()
-        return make() if made is None else made
+    def wait(self) -> None:
+        """Until all workers are here."""
+        if self.count > 1:
+            distributed.barrier()
 
     def agree(self, flag: bool) -> bool:
         """Whether the leader says so: all workers stop at the same step."""

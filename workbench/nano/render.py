@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from workbench.nano.scenes import COLOURS, Item, Scene
+from workbench.nano.scenes import Item, Scene, rgb
 
 SUPERSAMPLE = 3  # drawn at three times the size and box-filtered down: smooth edges at under a millisecond
+CELL = 16  # pixels: a letter's width on pictures of less than 256 px; a token of the transformer spans as much
 
 
-def render(scene: Scene, size: int = 128) -> NDArray[np.uint8]:
-    """The picture of `scene` as uint8 sRGB of shape (size, size, 3); `size` is the side in pixels."""
-    side = size * SUPERSAMPLE
-    image = Image.new("RGB", (side, side), COLOURS[scene.background])
+def render(scene: Scene, width: int = 128, height: int | None = None) -> NDArray[np.uint8]:
+    """The picture of `scene` as uint8 sRGB of shape (height, width, 3).
+
+    Args:
+        scene: what to draw.
+        width: in pixels.
+        height: in pixels; None for a square.
+    """
+    height = height or width
+    size = (width * SUPERSAMPLE, height * SUPERSAMPLE)
+    background = rgb(scene.background)
+    image = Image.new("RGB", size, background)
     draw = ImageDraw.Draw(image)
     for item in scene.items:
         if item.text:
-            _draw_word(draw, item, side)
+            _draw_word(draw, item, size)
         else:
-            _draw_shape(draw, item, COLOURS[scene.background], side)
+            _draw_shape(draw, item, background, size)
     return np.asarray(image.reduce(SUPERSAMPLE))
 
 
-def _draw_shape(draw: ImageDraw.ImageDraw, item: Item, background: tuple[int, int, int], side: int) -> None:
-    cx, cy, r = item.x * side, item.y * side, item.radius * side
-    colour = COLOURS[item.colour]
+def _draw_shape(draw: ImageDraw.ImageDraw, item: Item, background: tuple[int, int, int], size: tuple[int, int]) -> None:
+    cx, cy, r = item.x * size[0], item.y * size[1], item.radius * min(size)
+    colour = rgb(item.colour)
     if item.shape in ("circle", "ring"):
         draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=colour)
         if item.shape == "ring":
@@ -82,21 +91,21 @@ def _outline(shape: str) -> tuple[tuple[float, float], ...]:
     raise ValueError(f"no outline for the shape {shape!r}")
 
 
-def _draw_word(draw: ImageDraw.ImageDraw, item: Item, side: int) -> None:
-    width = 2 * item.radius * side
-    font = _font(min(round(0.30 * side), _points_for(item.text, width)))
-    draw.text((item.x * side, item.y * side), item.text, font=font, fill=COLOURS[item.colour], anchor="mm")
+def _draw_word(draw: ImageDraw.ImageDraw, item: Item, size: tuple[int, int]) -> None:
+    """Letters in cells of `CELL` x 2 `CELL` pixels on the grid of the transformer's tokens, as a typewriter sets them."""
+    cell = CELL * SUPERSAMPLE * max(1, min(size) // (256 * SUPERSAMPLE) * 2)
+    columns = size[0] // cell
+    column = (columns - len(item.text)) // 2
+    top = round(item.y * size[1] / cell - 1) * cell
+    font = _font(cell)
+    for place, letter in enumerate(item.text, column):
+        draw.text((place * cell, top + 1.4 * cell), letter, font=font, fill=rgb(item.colour), anchor="ls")
 
 
-@lru_cache(maxsize=65536)
-def _points_for(text: str, width: float) -> int:
-    """Largest font size at which `text` is at most `width` pixels wide (widths scale linearly with the size)."""
-    return max(8, int(100 * width / _font(100).getlength(text)))
-
-
-@lru_cache(maxsize=512)
-def _font(points: int) -> ImageFont.FreeTypeFont:
+@cache
+def _font(cell: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans Mono Bold whose letters are `cell` pixels wide."""
     import matplotlib  # its package carries DejaVu, so that no system font decides the pixels
 
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-    return ImageFont.truetype(str(path), points, layout_engine=ImageFont.Layout.BASIC)
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono-Bold.ttf"
+    return ImageFont.truetype(str(path), cell / 0.602, layout_engine=ImageFont.Layout.BASIC)

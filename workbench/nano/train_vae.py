@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,8 +24,9 @@ from diffusers.models import AutoencoderKLFlux2
 from torch import Tensor
 from torch.nn import functional as F
 
+from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.render import render
-from workbench.nano.scenes import sample_scene
+from workbench.nano.scenes import Scene, sample_scene
 
 
 def build_vae(config: dict[str, Any]) -> AutoencoderKLFlux2:
@@ -44,16 +47,23 @@ def crops(rng: Random, count: int, crop: int) -> Tensor:
     """
     batch = np.empty((count, crop, crop, 3), np.uint8)
     for row in batch:
-        scene = sample_scene(rng)
-        size = rng.choice((96, 128, 128, 160))
+        scene = recoloured(rng, sample_scene(rng)) if rng.random() < 0.6 else sample_scene(rng)
+        size = rng.choice((96, 128, 128, 160, 256))
         picture = render(scene, size)
         item = rng.choice(scene.items)
-        reach = item.radius if rng.random() < 0.8 else 1.0
+        reach = (item.radius or 0.15) if rng.random() < 0.8 else 1.0
         x = int((item.x + rng.uniform(-reach, reach)) * size) - crop // 2
         y = int((item.y + rng.uniform(-reach, reach)) * size) - crop // 2
         x, y = min(max(x, 0), size - crop), min(max(y, 0), size - crop)
         row[:] = picture[y : y + crop, x : x + crop]
     return to_model(batch)
+
+
+def recoloured(rng: Random, scene: Scene) -> Scene:
+    """`scene` in random colours: the latents must hold every colour, not twelve."""
+    drawn = [f"#{rng.randrange(2**24):06x}" for _ in range(len(scene.items) + 1)]
+    items = tuple(replace(item, colour=colour) for item, colour in zip(scene.items, drawn[1:], strict=True))
+    return replace(scene, background=drawn[0], items=items)
 
 
 def to_model(pictures: np.ndarray) -> Tensor:
@@ -67,29 +77,43 @@ def patchify(latents: Tensor) -> Tensor:
     return latents.view(b, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(b, 4 * c, h // 2, w // 2)
 
 
-def train(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
-    """Run the recipe and save the model, in diffusers' layout, to `out / "vae"`."""
+def train(
+    worker: Worker, config: dict[str, Any], seed: int, out: Path, *, device: str, start: Path | None = None
+) -> None:
+    """Run the recipe and save the model, in diffusers' layout, to `out / "vae"`.
+
+    Args:
+        worker: which of the training processes this is; each draws crops of its own.
+        config: the `vae` section of the recipe.
+        seed: of weights and crops.
+        out: where to save.
+        device: "cpu" or "cuda".
+        start: an autoencoder to go on from; None for fresh weights.
+    """
     torch.manual_seed(seed)
-    rng = Random(seed)
-    vae = build_vae(config).to(device, memory_format=torch.channels_last)
+    rng = Random(f"{seed}/{worker.number}")
+    vae = AutoencoderKLFlux2.from_pretrained(start) if start else build_vae(config)
+    vae = vae.to(device, memory_format=torch.channels_last).train()
+    parameters = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     steps = config["steps"]
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config["learning_rate"], total_steps=steps, pct_start=0.05
     )
     started = time.perf_counter()
     for step in range(1, steps + 1):
-        pictures = crops(rng, config["batch_size"], config["crop"]).to(device)
+        pictures = crops(rng, config["batch_size"] // worker.count, config["crop"]).to(device)
         posterior = vae.encode(pictures).latent_dist  # fp32: bf16 convolutions this small are slower on a CPU
         decoded = vae.decode(posterior.sample()).sample
         error = F.mse_loss(decoded, pictures)
         loss = F.l1_loss(decoded, pictures) + error + config["kl_weight"] * _kl(posterior.mean, posterior.logvar)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        worker.average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == steps:
+        if worker.leads and (step % 50 == 0 or step == steps):
             psnr = 10 * np.log10(4 / error.item())
             rate = step * config["batch_size"] / (time.perf_counter() - started)
             std = posterior.mean.std().item()
@@ -97,9 +121,10 @@ def train(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
                 f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  latent std {std:.2f}  {rate:.0f} crops/s",
                 flush=True,
             )
-    vae.eval()
-    measure_statistics(vae, config["statistics_scenes"], seed, device)
-    vae.save_pretrained(out / "vae")
+    if worker.leads:
+        vae.eval()
+        measure_statistics(vae, config["statistics_scenes"], seed, device)
+        vae.save_pretrained(out / "vae")
 
 
 def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
@@ -162,11 +187,14 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--decoder-only", action="store_true", help="run the second phase on OUT/vae")
+    parser.add_argument("--from", dest="start", type=Path, help="an autoencoder's folder to go on from")
+    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each, for busy CPUs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text())
     if not args.decoder_only:
-        train(config["vae"], config["seed"], args.out, args.device)
+        task = partial(train, device=args.device, start=args.start)
+        run_workers(args.workers, task, config["vae"], config["seed"], args.out)
     polish_decoder(config["vae"], config["seed"], args.out, args.device)
 
 
