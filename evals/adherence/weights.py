@@ -70,17 +70,22 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.suffix not in {".json", ".safetensors", ".txt", ".model"} or not path.is_file():
-            continue
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
-        with path.open("rb") as stream:
-            if size <= WHOLE:
-                digest.update(stream.read())
-            else:
-                for place in range(SAMPLES):
-                    stream.seek(place * (size - 2**16) // (SAMPLES - 1))
-                    digest.update(stream.read(2**16))
+        if path.suffix in {".json", ".safetensors", ".txt", ".model", ".jinja"} and path.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()} {fingerprint_file(path)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def fingerprint_file(path: Path) -> str:
+    """The same for one file."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(f"{size}\n".encode())
+    with path.open("rb") as stream:
+        if size <= WHOLE:
+            digest.update(stream.read())
+        else:
+            for place in range(SAMPLES):
+                stream.seek(place * (size - 2**16) // (SAMPLES - 1))
+                digest.update(stream.read(2**16))
     return digest.hexdigest()[:12]
 
 
