@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals import commands
 from workbench import __version__
 from workbench.cli._common import (
     CHECK_FAILED,
@@ -147,14 +148,38 @@ def judge(
 @app.command(epilog=example("evals suites --json"))
 @guard
 def suites(json: JsonOption = False) -> None:
-    """List the suites that come with the package."""
+    """List the suites that come with the package, and the public files that can be read."""
+    from evals.loaders import loaders
     from evals.suite import load_suite, suite_names
 
     found = [load_suite(name) for name in suite_names()]
+    formats = loaders()
     if json:
-        print_json([each.model_dump(exclude={"prompts"}) | {"prompts": len(each.prompts)} for each in found])
+        listed = [each.model_dump(mode="json", exclude={"prompts"}) | {"prompts": len(each.prompts)} for each in found]
+        public = [
+            {"name": e.name, "about": e.about, "licence": e.licence, "folder": e.folder} for e in formats.values()
+        ]
+        print_json({"suites": listed, "formats": public})
         return
     print_table(("name", "version", "prompts", "about"), [(s.name, s.version, len(s.prompts), s.about) for s in found])
+    if formats:
+        typer.echo("\nPublic files, as FORMAT:PATH:")
+        print_table(("format", "licence", "about"), [(e.name, e.licence or "none", e.about) for e in formats.values()])
+
+
+app.command(
+    cls=commands.ManyValues,
+    epilog=example(
+        "evals run nano-1 --models klein-nano-base klein-nano-base,steps=8 --seeds 2 --out run",
+        "evals run geneval:evaluation_metadata.jsonl --models big.yaml --scorers geneval-owlv2 --out run",
+    ),
+)(commands.run)
+app.command(epilog=example("evals report run"))(commands.report)
+app.command(epilog=example("evals compare old-run new-run --gate"))(commands.compare)
+app.command(epilog=example("evals scorers --json"))(commands.scorers)
+app.command(epilog=example("evals power --spread 0.3 --difference 0.05", "evals power run --prompts 500"))(
+    commands.power
+)
 
 
 def _reader() -> Reader:

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from evals import scoring
-from evals.scoring import Metric, Scorer
+from evals.scoring import Metric, Scorer, ScorerError
+from evals.suite import Suite
 from workbench.errors import WorkbenchError
 
 _MODULES = ("evals.scenes.scorer", "evals.typography.scorer", "evals.cost")
@@ -69,13 +72,32 @@ def make_scorer(name: str, **options: Any) -> Scorer:
 
 
 def make_scorers(names: Sequence[str | Scorer]) -> list[Scorer]:
-    """Scorers by name or as they are; each name once.
+    """Scorers by name, with options as NAME:OPTION=VALUE,OPTION=VALUE, or as they are; each name once.
 
     Raises:
-        ScorerError: as `make_scorer`.
+        ScorerError: as `make_scorer`, or an option that the scorer does not take.
     """
-    unique = {each if isinstance(each, str) else each.name: each for each in names}
-    return [make_scorer(each) if isinstance(each, str) else each for each in unique.values()]
+    made: dict[str, Scorer] = {}
+    for each in names:
+        scorer = _from_text(each) if isinstance(each, str) else each
+        made.setdefault(scorer.name, scorer)
+    return list(made.values())
+
+
+def _from_text(text: str) -> Scorer:
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        option, equals, value = part.partition("=")
+        if not equals:
+            raise ScorerError(f"The scorer option {part!r} has no value.", "Write NAME:OPTION=VALUE,OPTION=VALUE.")
+        options[option.strip()] = yaml.safe_load(value) if value.strip() else ""
+    try:
+        return make_scorer(name.strip(), **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ScorerError(f"The scorer {name!r} cannot be made with these options: {error}.") from None
 
 
 def list_scorers() -> list[Listed]:
@@ -99,3 +121,18 @@ def list_scorers() -> list[Listed]:
             )
         )
     return found
+
+
+def default_scorers(suite: Suite) -> list[str]:
+    """The scorers that a suite is made for: those it names, or `typography` where it asks for text.
+
+    Raises:
+        ScorerError: the suite does not say.
+    """
+    if suite.scorers:
+        return list(suite.scorers)
+    if any(each.ask.get("text") for each in suite.prompts):
+        return ["typography"]
+    raise ScorerError(
+        f"The suite {suite.name!r} does not say what to measure.", "Name scorers; `evals scorers` lists them."
+    )

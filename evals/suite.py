@@ -101,6 +101,7 @@ class Suite(BaseModel):
     about: str
     licence: str = Field(default="", description="Of the prompts, as an SPDX name where there is one.")
     source: str = Field(default="", description="Where the prompts come from: file and SHA-256, or paper.")
+    scorers: tuple[str, ...] = Field(default=(), description="Names of the scorers that the suite is made for.")
     notes: tuple[str, ...] = Field(default=(), description="What a reader of scores must know, one sentence each.")
     folder: str = Field(default="", exclude=True, description="Folder that paths of references start from.")
     prompts: tuple[Prompt, ...] = Field(min_length=1)

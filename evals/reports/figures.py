@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,8 @@ def radar_figure(findings: Findings, measure: Measure) -> str:
     polar: Any = axes
     polar.set_theta_offset(math.pi / 2)
     polar.set_theta_direction(-1)
-    axes.set_xticks(angles, kinds)
+    axes.set_xticks(angles, [textwrap.fill(kind, 14) for kind in kinds])
+    axes.tick_params(axis="x", pad=9)
     axes.set_ylim(0, 100)
     axes.set_yticks([25, 50, 75, 100], ["25", "50", "75", "100"], color=_INK, fontsize=7)
     axes.set_title(measure.title, color=_INK, fontsize=10, pad=16)

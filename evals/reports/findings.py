@@ -6,10 +6,11 @@ metrics are another; the main metrics skill by skill a third. So the headline is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +132,6 @@ def analyse(run: EvalRun, *, details: bool = True) -> Findings:
         details: also skill by skill, and metrics that are not the main one of their scorer.
     """
     frame = run.frame()
-    frame["index"] = np.repeat([cell.index for cell in run.cells], sum(len(each.metrics) for each in run.scorers))
     values = dict(iter(frame.groupby(["scorer", "metric"], sort=False)))
     measures = [Measure(scorer, metric) for scorer in run.scorers for metric in scorer.metrics]
     chosen = [each for each in measures if details or each.main]
@@ -179,7 +179,7 @@ def paired_rows(a: pd.DataFrame, b: pd.DataFrame, *, paired: bool = True) -> tup
     """Pairs of values with columns `cluster`, `value_a`, `value_b`, and how many pictures found no partner.
 
     Args:
-        a: rows of one measure with the columns of `EvalRun.frame` and `index`.
+        a: rows of one measure with the columns of `EvalRun.frame`.
         b: the same of the other side.
         paired: pair picture with picture; otherwise the means of each prompt are paired.
 
@@ -188,10 +188,8 @@ def paired_rows(a: pd.DataFrame, b: pd.DataFrame, *, paired: bool = True) -> tup
     """
     first, second = (each[each["value"].notna()] for each in (a, b))
     if not paired:
-        first, second = (
-            each.groupby(["prompt_id", "cluster"], as_index=False)["value"].mean() for each in (first, second)
-        )
-    on = ["prompt_id", "cluster", *(["index", "seed"] if paired else [])]
+        first, second = _by_prompt(first), _by_prompt(second)
+    on = ["prompt_id", "cluster", *(["seed"] if paired else [])]
     table = first[[*on, "value"]].merge(second[[*on, "value"]], on=on, suffixes=("_a", "_b"))
     if not len(table):
         return None
@@ -250,3 +248,32 @@ def _agree(run: EvalRun, frame: pd.DataFrame) -> Iterator[Agreement]:
         if both.sum() >= 3:
             result = rank_agreement(series[0][both], series[1][both], list(clusters[both]))
             yield Agreement(one, two, result)
+
+
+def to_json(findings: Findings) -> dict[str, Any]:
+    """Everything as plain JSON values, for machines; what is unbounded or undefined is null."""
+    run = findings.run
+    return {
+        "suite": {"name": run.suite.name, "version": run.suite.version, "sha256": run.suite.fingerprint},
+        "contenders": [{"name": name, "weights": run.weights.get(name, "")} for name in run.names],
+        "seeds": run.seeds,
+        "paired": run.paired,
+        "means": [
+            {"scorer": each.measure.scorer.name, "metric": each.measure.metric.name, "contender": each.contender,
+             "kind": each.kind or None, **_plain(each.estimate)}
+            for each in findings.means
+        ],
+        "comparisons": [
+            {"scorer": each.measure.scorer.name, "metric": each.measure.metric.name, "a": each.a, "b": each.b,
+             "kind": each.kind or None, "dropped": each.dropped, "better": each.difference.better,
+             **_plain(each.difference)}
+            for each in findings.comparisons
+        ],
+        "failures": [asdict(each) for each in findings.counts],
+        "environment": dict(run.environment),
+    }  # fmt: skip
+
+
+def _plain(result: Estimate | Difference) -> dict[str, Any]:
+    values = asdict(result)
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from evals.running.files import encode
 from evals.running.types import Cell
 from evals.suite import Prompt
 
+T = TypeVar("T")
 SIDE = 256  # pixels of a picture in a report
 BEST, WORST, DISPUTED = 6, 12, 8
 
@@ -89,8 +91,8 @@ def _gallery(findings: Findings, measure: Measure, pictures: Pictures) -> Galler
     )
 
 
-def _spread(cells: Sequence[Cell], values: Sequence[float], count: int) -> list[Cell]:
-    """The first `count` cells; among those of equal value the choice goes round the contenders and skills evenly."""
+def _spread(cells: Sequence[T], values: Sequence[float], count: int) -> list[T]:
+    """The first `count` of sorted things; among those of equal value the choice is spread evenly over the suite."""
     if len(cells) <= count:
         return list(cells)
     edge = values[count - 1]
@@ -114,10 +116,11 @@ def _disputed(findings: Findings, measure: Measure, pictures: Pictures) -> list[
         if len(values) > 1 and np.ptp(values) > 0:
             found.append((float(np.ptp(values)), cells))
     found.sort(key=lambda each: -each[0])
-    chosen: list[tuple[float, list[Cell]]] = []
+    once: dict[str, tuple[float, list[Cell]]] = {}
     for each in found:  # one row a prompt, so that many prompts are seen
-        if len(chosen) < DISPUTED and all(each[1][0].prompt_id != other[1][0].prompt_id for other in chosen):
-            chosen.append(each)
+        once.setdefault(each[1][0].prompt_id, each)
+    order = list(once.values())
+    chosen = _spread(order, [spread for spread, _ in order], DISPUTED)
     rows = []
     for spread, cells in chosen:
         tiles = tuple(pictures.tile(cell, measure) for cell in cells)

@@ -60,11 +60,14 @@ def context(findings: Findings) -> dict[str, Any]:
     skills = [table for each in mains if (table := _skills(findings, each))]
     others = [_row(findings, each, ALL, each.title) for each in findings.measures if not each.main]
     agreements = [_agreement(each) for each in findings.agreements]
+    known = any(each.seconds is not None for each in run.cells)
+    cost = [_cost(findings, at, name) for at, name in enumerate(run.names)] if known else []
     parts = [("summary", "Summary"), ("results", "Results")]
     parts += [("comparisons", "Comparisons")] if comparisons else []
     parts += [("skills", "Skills")] if skills else []
     parts += [("metrics", "All metrics")] if others else []
-    parts += [("cost", "Cost"), *((each["anchor"], each["title"]) for each in pictures)]
+    parts += [("cost", "Cost")] if cost else []
+    parts += [(each["anchor"], f"Pictures: {each['title']}") for each in pictures]
     parts += [("failures", "Failures"), ("method", "How it was made")]
     return {
         "title": title(findings),
@@ -86,7 +89,7 @@ def context(findings: Findings) -> dict[str, Any]:
         "differences_svg": _svg(differences_figure(findings)),
         "skills": skills,
         "other_rows": others,
-        "cost": [_cost(findings, at, name) for at, name in enumerate(run.names)],
+        "cost": cost,
         "cost_svg": _svg(cost_figure(findings, mains[0])) if mains else "",
         "galleries": pictures,
         "agreements": agreements,
@@ -110,7 +113,8 @@ def context(findings: Findings) -> dict[str, Any]:
 def title(findings: Findings) -> str:
     """Of the page: who was compared on what."""
     names = findings.run.names
-    who = " against ".join(names) if len(names) < 4 else f"{len(names)} contenders"
+    who = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    who = who if len(names) < 5 else f"{len(names)} contenders"
     return f"{who} on {findings.run.suite.name}"
 
 

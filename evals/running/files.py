@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from PIL import Image
 
 from evals.running.types import Cell, Contender, EvalRun, RunError, ScorerFacts
 from evals.scoring import Metric, Score
-from evals.suite import SuiteError, parse_suite
+from evals.suite import Suite, SuiteError, parse_suite
 from workbench import __version__
 from workbench.recipe import dump_yaml
 from workbench.store.files import make_folder, write_atomically
@@ -66,16 +67,45 @@ def load_run(folder: str | Path) -> EvalRun:
     import pandas as pd
 
     folder = Path(folder)
-    try:
-        facts = yaml.safe_load(_read(folder / RUN).decode())
+    facts, suite = _read_facts(folder, folder / RUN)
+    with _explained(folder):
+        return _assemble(facts, suite, pd.read_parquet(io.BytesIO(_read(folder / PICTURES))))
+
+
+def _read_facts(folder: Path, file: Path) -> tuple[dict[str, Any], Suite]:
+    with _explained(folder):
+        facts = yaml.safe_load(_read(file).decode())
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            raise RunError(f"The folder {str(folder)!r} holds a run of another format.", "Run the suite again.")
+            raise RunError(f"The file {str(file)!r} is no run of this format.", "Run the suite again.")
         suite = parse_suite(_read(folder / SUITE), str(folder / SUITE))
-        pictures = pd.read_parquet(io.BytesIO(_read(folder / PICTURES)))
-        return _assemble(facts, suite.model_copy(update={"folder": str(folder.absolute())}), pictures)
+        return facts, suite.model_copy(update={"folder": str(folder.absolute())})
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn what a damaged file makes of itself into a sentence."""
+    try:
+        yield
     except (yaml.YAMLError, KeyError, TypeError, ValueError, OSError, SuiteError) as error:
         reason = error.message if isinstance(error, SuiteError) else " ".join(str(error).split())
         raise RunError(f"The run in {str(folder)!r} cannot be read: {reason}.", "Run the suite again.") from None
+
+
+def load_plan(file: Path) -> EvalRun:
+    """What a run was made of, without its pictures and scores: enough to make it again.
+
+    Args:
+        file: the `run.yaml` of a run, with `suite.json` beside it.
+
+    Raises:
+        RunError: the file is none, or a contender drew by a function, which no file holds.
+    """
+    facts, suite = _read_facts(file.parent, file)
+    if functions := [each["name"] for each in facts["contenders"] if each["function"]]:
+        raise RunError(f"The contender {functions[0]!r} drew by a function of a program.", "Run that program again.")
+    import pandas as pd
+
+    return _assemble(facts, suite, pd.DataFrame())
 
 
 def command(run: EvalRun) -> str:
@@ -149,7 +179,7 @@ def encode(picture: Image.Image, side: int = LONGEST_SIDE) -> bytes:
     return buffer.getvalue()
 
 
-def _assemble(facts: Mapping[str, Any], suite: Any, pictures: pd.DataFrame) -> EvalRun:
+def _assemble(facts: Mapping[str, Any], suite: Suite, pictures: pd.DataFrame) -> EvalRun:
     cells, files = [], {}
     for row in pictures.to_dict("records"):
         scores = {
