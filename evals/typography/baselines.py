@@ -57,7 +57,7 @@ def oracle() -> Baseline:
 
 def blank() -> Baseline:
     """Writes nothing: accuracies 0, CER and WER 1, and no false text."""
-    return Baseline("blank", lambda asked, _: ())
+    return Baseline("blank", lambda *_: ())
 
 
 def misspeller(p: float) -> Baseline:

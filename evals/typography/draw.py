@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -54,24 +55,24 @@ def page(
     draw = ImageDraw.Draw(image)
     for place, text in enumerate(texts):
         top, bottom = (round(height * (place + side) / len(texts)) for side in (0, 1))
-        _write(draw, text, (0, top, width, bottom), name, ink, rng, letter)
+        _write(draw, text, (0, top, width, bottom), _Style(name, ink, letter), rng)
     return image
 
 
-def _write(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    field: tuple[int, int, int, int],
-    font: str,
-    ink: str,
-    rng: Random,
-    letter: int | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Style:
+    font: str
+    ink: str
+    letter: int | None  # size in pixels; None: the largest that fits
+
+
+def _write(draw: ImageDraw.ImageDraw, text: str, field: tuple[int, int, int, int], style: _Style, rng: Random) -> None:
     left, top, right, bottom = field
+    font, ink = style.font, style.ink
     room = ((right - left) * (1 - 2 * MARGIN), (bottom - top) * (1 - 2 * MARGIN))
     if lacking := sorted({sign for sign in text if not has_glyph(font, sign)}):
         raise AskError(f"The font {font} has no glyph for {' '.join(lacking)}.", "Give a text in Latin letters.")
-    sizes = [letter] if letter else range(min(MOST_LETTER, int(room[1])), LEAST_LETTER - 1, -1)
+    sizes = [style.letter] if style.letter else range(min(MOST_LETTER, int(room[1])), LEAST_LETTER - 1, -1)
     for size in sizes:
         lines = _wrapped(text, size, font, room[0])
         across = max(_loaded(font, size).getlength(line) for line in lines)
