@@ -7,6 +7,7 @@ that nothing changes. All prompts are held out: training never sees them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ def make_adherence() -> Suite:
     rng = Random(SEED)  # noqa: S311  # a draw of prompts is no cryptography
     prompts: list[Prompt] = []
     for skill in SKILLS:
-        rows = _distinct(EACH["adherence"], lambda skill=skill: _scene(rng, skill), lambda scene: scene.prompt)
+        rows = _distinct(EACH["adherence"], partial(_scene, rng, skill), lambda scene: scene.prompt)
         prompts += [
             Prompt(id=f"{skill}-{number:03}", kind=skill, prompt=scene.prompt, ask=ask_of(scene))
             for number, scene in enumerate(rows, 1)
@@ -42,7 +43,7 @@ def make_edits() -> Suite:
     prompts: list[Prompt] = []
     for kind in (*EDITS, *COMPOSITIONS):
         count = EACH["edits"] if kind in EDITS else EACH["compositions"]
-        rows = _distinct(count, lambda kind=kind: _edit(rng, kind), lambda edit: str((edit.prompt, edit.references)))
+        rows = _distinct(count, partial(_edit, rng, kind), lambda edit: str((edit.prompt, edit.references)))
         prompts += [
             Prompt(
                 id=f"{kind}-{number:03}", kind=kind, prompt=edit.prompt, ask=ask_of_edit(edit), references=specs(edit)
