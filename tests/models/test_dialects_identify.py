@@ -196,8 +196,10 @@ def test_text_encoders_are_told_apart_from_unknown_keys() -> None:
 
 def test_attention_alone_may_fit_two_models() -> None:
     """Fused names, FLUX.1's width and a low block number: FLUX.1 and klein-4B cannot be told apart."""
-    found = identify(pair("diffusion_model.double_blocks.1.img_attn.qkv", 9216, 3072, ends=PEFT))
-    assert found.title == "FLUX.1 or FLUX.2 [klein] 4B"
+    keys = pair("diffusion_model.double_blocks.1.img_attn.qkv", 9216, 3072, ends=PEFT)
+    assert identify(keys).title == "FLUX.1 or FLUX.2 [klein] 4B"
+    assert identify(keys, {"ss_base_model_version": "flux2_klein_4b"}).title == "FLUX.2 [klein] 4B"
+    assert identify(keys, {"modelspec.architecture": "flux-1-dev/lora"}).title == "FLUX.1"
 
 
 def test_block_numbers_settle_it() -> None:
