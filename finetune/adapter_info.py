@@ -1,12 +1,6 @@
-"""What a LoRA file holds, read from its header alone: no tensor is loaded, whatever the file's size.
+"""What an adapter file holds, read from its header alone: no tensor is loaded, whatever the file's size.
 
-Three namings are in use for the same matrices A (rank, in) and B (out, rank):
-
-    diffusers, peft     transformer.<module>.lora_A.weight           alpha in the metadata, or none
-    original            diffusion_model.<module>.lora_A.weight       alpha as a tensor, or none
-    kohya               lora_unet_<module_with_underscores>.lora_down.weight + .alpha
-
-Without any alpha the scale is 1 (alpha = rank).
+Every dialect of `workbench.models.dialects` is known. Without any alpha the scale is 1 (alpha = rank).
 """
 
 from __future__ import annotations
@@ -20,27 +14,19 @@ from typing import Any, Literal
 
 from workbench.errors import ModelError
 from workbench.models.checkpoint import read_header
+from workbench.models.dialects.identify import Identity, Kind, identify
+from workbench.models.dialects.names import Dialect, split_key
 
 MAX_HEADER = 16 * 1024 * 1024  # bytes; the header of an adapter over every layer of the largest model is below 1 MB
 
-Naming = Literal["diffusers", "original", "kohya"]
 Alpha = Literal["tensor", "metadata", "absent"]
-
-_PREFIXES: Mapping[str, Naming] = {
-    "transformer.": "diffusers",
-    "diffusion_model.": "original",
-    "lora_unet_": "kohya",
-}
-_DOWN = (".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight")
-_UP = (".lora_B.weight", ".lora_B.default.weight", ".lora_up.weight", ".lora.up.weight")
-_ALPHA = ".alpha"
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleInfo:
-    """The change of one linear layer: B A, with A of (rank, in_features) and B of (out_features, rank)."""
+    """The change of one linear layer as the file has it; `rank` is None where it is not one product B A."""
 
-    rank: int
+    rank: int | None
     in_features: int
     out_features: int
 
@@ -51,12 +37,15 @@ class AdapterInfo:
 
     path: Path
     file_bytes: int
-    naming: Naming
+    identity: Identity
+    dialect: Dialect
+    kind: Kind
     keys: int  # tensors in the file
     dtypes: tuple[str, ...]  # as safetensors spells them: F32, F16, BF16 ...
     alpha: Alpha  # where the scale is written
-    modules: Mapping[str, ModuleInfo]  # by module name, without the prefix
-    other_keys: tuple[str, ...]  # tensors that belong to no pair of A and B
+    modules: Mapping[str, ModuleInfo]  # by module name in the file's own spelling, without the prefix
+    parameters: int  # values in all matrices together
+    other_keys: tuple[str, ...]  # tensors that belong to no change of a transformer's layer
     metadata: Mapping[str, str]
 
     @property
@@ -64,40 +53,37 @@ class AdapterInfo:
         """Number of modules of each rank, by rising rank."""
         counts: dict[int, int] = defaultdict(int)
         for module in self.modules.values():
-            counts[module.rank] += 1
+            if module.rank is not None:
+                counts[module.rank] += 1
         return dict(sorted(counts.items()))
-
-    @property
-    def parameters(self) -> int:
-        """Values in all A and B together."""
-        return sum(module.rank * (module.in_features + module.out_features) for module in self.modules.values())
 
 
 def read_info(path: Path | str) -> AdapterInfo:
-    """Describe the LoRA in the safetensors file `path`.
+    """Describe the adapter in the safetensors file `path`.
 
     Raises:
-        ModelError: no readable safetensors file, a header past 16 MiB, no pair of LoRA matrices, half a pair, or
-            matrices that do not belong together.
+        ModelError: no readable safetensors file, a header past 16 MiB, no adapter, half a change, or matrices that do
+            not belong together.
     """
     path = Path(path).expanduser()
     _check_header_size(path)
     header = read_header(path)
     metadata = _metadata(path)
-    pairs: dict[str, dict[str, list[int]]] = defaultdict(dict)
-    others = []
-    alpha: Alpha = "absent"
-    for key, entry in header.items():
-        module, part = _split(key)
-        if part in ("down", "up"):
-            pairs[module][part] = _shape(path, key, entry)
-        elif part == "alpha":
+    identity = identify(header, metadata)
+    groups: dict[str, dict[str, list[int]]] = defaultdict(dict)
+    parameters, alpha, others = 0, "absent", list(identity.text_encoder)
+    for name, entry in header.items():
+        key = split_key(name)
+        if key is None:
+            others += [] if name in identity.text_encoder else [name]
+        elif key.part == "alpha":
             alpha = "tensor"
         else:
-            others.append(key)
-    if not pairs:
+            groups[key.module][key.part] = _shape(path, name, entry)
+            parameters += _count(entry)
+    if not groups or identity.dialect is None or identity.kind is None:
         raise ModelError(
-            f"The file {path} holds no LoRA: none of its {len(header)} tensors is named like one.",
+            f"The file {path} holds no adapter: none of its {len(header)} tensors is named like one.",
             "Name the adapter's .safetensors file, not a model's.",
         )
     if alpha == "absent" and _has_alpha(metadata):
@@ -105,11 +91,14 @@ def read_info(path: Path | str) -> AdapterInfo:
     return AdapterInfo(
         path=path,
         file_bytes=path.stat().st_size,
-        naming=_naming(path, pairs),
+        identity=identity,
+        dialect=identity.dialect,
+        kind=identity.kind,
         keys=len(header),
         dtypes=tuple(sorted({str(entry.get("dtype")) for entry in header.values()})),
-        alpha=alpha,
-        modules={_strip(name): _module(path, name, parts) for name, parts in sorted(pairs.items())},
+        alpha=alpha,  # type: ignore[arg-type]
+        modules={name: _module(path, name, parts) for name, parts in sorted(groups.items())},
+        parameters=parameters,
         other_keys=tuple(sorted(others)),
         metadata=metadata,
     )
@@ -140,48 +129,51 @@ def _metadata(path: Path) -> dict[str, str]:
         ) from None
 
 
-def _split(key: str) -> tuple[str, str]:
-    """Module with its prefix, and 'down', 'up', 'alpha' or ''."""
-    for endings, part in ((_DOWN, "down"), (_UP, "up"), ((_ALPHA,), "alpha")):
-        for ending in endings:
-            if key.endswith(ending):
-                return key.removesuffix(ending), part
-    return key, ""
-
-
-def _shape(path: Path, key: str, entry: Mapping[str, Any]) -> list[int]:
+def _shape(path: Path, name: str, entry: Mapping[str, Any]) -> list[int]:
     shape = entry.get("shape")
-    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise ModelError(f"The tensor {key} in {path} is no matrix: {shape}.", "Only LoRA of linear layers is known.")
-    return shape
+    known = isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)
+    if not known or len(shape or ()) not in (1, 2) or (len(shape or ()) == 1 and not _is_magnitude(name)):
+        raise ModelError(f"The tensor {name} in {path} is no matrix: {shape}.", "Only linear layers can be changed.")
+    return list(shape or ())
+
+
+def _is_magnitude(name: str) -> bool:
+    key = split_key(name)
+    return key is not None and key.part == "magnitude"
+
+
+def _count(entry: Mapping[str, Any]) -> int:
+    total = 1
+    for side in entry["shape"]:
+        total *= side
+    return total
 
 
 def _module(path: Path, name: str, parts: Mapping[str, list[int]]) -> ModuleInfo:
-    if len(parts) != 2:
-        raise ModelError(f"The adapter {path} has only half of its change of {name}.", "Export the adapter again.")
-    (rank, in_features), (out_features, inner) = parts["down"], parts["up"]
-    if rank != inner:
-        raise ModelError(
-            f"The two matrices for {name} in {path} have ranks {rank} and {inner}.", "Export the adapter again."
-        )
-    return ModuleInfo(rank, in_features, out_features)
+    if "down" in parts and "up" in parts:
+        (rank, in_features), (out_features, inner) = parts["down"], parts["up"]
+        if rank != inner:
+            raise ModelError(
+                f"The two matrices for {name} in {path} have ranks {rank} and {inner}.", "Export the adapter again."
+            )
+        return ModuleInfo(rank, in_features, out_features)
+    for stem, product in (("lokr", True), ("hada", False)):
+        left, right = (_outer(parts, f"{stem}_w{number}") for number in (1, 2))
+        if left and right:
+            rows, columns = (left[0] * right[0], left[1] * right[1]) if product else left
+            return ModuleInfo(None, columns, rows)
+    if "diff" in parts:
+        return ModuleInfo(None, parts["diff"][1], parts["diff"][0])
+    raise ModelError(f"The adapter {path} has only half of its change of {name}.", "Export the adapter again.")
 
 
-def _naming(path: Path, modules: Mapping[str, Any]) -> Naming:
-    found = {naming for module in modules for prefix, naming in _PREFIXES.items() if module.startswith(prefix)}
-    if len(found) != 1 or not all(module.startswith(tuple(_PREFIXES)) for module in modules):
-        raise ModelError(
-            f"The adapter {path} follows no known naming: {next(iter(modules))!r}.",
-            f"Known prefixes: {', '.join(_PREFIXES)}.",
-        )
-    return found.pop()
-
-
-def _strip(module: str) -> str:
-    for prefix in _PREFIXES:
-        if module.startswith(prefix):
-            return module.removeprefix(prefix)
-    raise AssertionError(module)  # `_naming` has refused it
+def _outer(parts: Mapping[str, list[int]], name: str) -> tuple[int, int] | None:
+    """Rows and columns of a factor that is whole or a product."""
+    if name in parts:
+        return parts[name][0], parts[name][1]
+    if f"{name}_a" in parts and f"{name}_b" in parts:
+        return parts[f"{name}_a"][0], parts[f"{name}_b"][1]
+    return None
 
 
 def _has_alpha(metadata: Mapping[str, str]) -> bool:

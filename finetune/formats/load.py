@@ -54,6 +54,24 @@ class AdapterFile:
             found[module] = product.folded()
         return found
 
+    def low_rank_or_dora(self) -> dict[str, LowRank]:
+        """As `low_rank`, with DoRA's magnitudes kept for formats that have a place for them.
+
+        Raises:
+            ModelError: as `low_rank`, but for DoRA.
+        """
+        if all(isinstance(change, LowRank) for change in self.changes.values()):
+            return {name: change for name, change in self.changes.items() if isinstance(change, LowRank)}
+        return self.low_rank()
+
+    def kept_metadata(self) -> dict[str, str]:
+        """The metadata that stays true in a file made from this one: not what describes the tensors themselves."""
+        gone = (
+            *("lora_adapter_metadata", "format", "ss_network_alpha", "ss_network_dim", "ss_network_module"),
+            *("sshs_", "modelspec.hash", "modelspec.implementation"),
+        )
+        return {key: value for key, value in self.metadata.items() if not key.startswith(gone)}
+
 
 def load_adapter(path: Path | str) -> AdapterFile:
     """Read the adapter in the safetensors file `path`, whatever tool wrote it.

@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +83,7 @@ def save_adapter(
     architecture = architecture_of_family(family)
     if isinstance(alpha, (int, float)) and not alpha > 0:
         raise FormatError(f"An alpha of {alpha:g} would switch the adapter off.", "Use an alpha above 0.")
-    settings: dict[str, Any] = {"use_rslora": rslora}
+    settings: dict[str, Any] = {"use_rslora": rslora, "r": rank}
     if isinstance(alpha, Mapping):
         settings["alpha_pattern"] = dict(alpha)
     else:
@@ -93,11 +92,6 @@ def save_adapter(
     changes, used = to_changes(state, "the trained adapter", architecture, modules, settings)
     if lost := sorted(set(state) - used):
         raise FormatError(f"The tensor {lost[0]!r} is no part of an adapter.", "Pass peft's adapter state only.")
-    if isinstance(alpha, (int, float)):  # peft scales every LoKr, LyCORIS only those with a low-rank factor
-        changes = {
-            name: replace(change, scale=alpha / rank) if isinstance(change, Kronecker) else change
-            for name, change in changes.items()
-        }
     extra: dict[str, object] = {"ss_network_args": {"targets": targets if isinstance(targets, str) else list(targets)}}
     trained = {"ss_network_dim": rank, "ss_training_alpha": alpha if alpha is not None else rank}
     return save_changes(

@@ -59,7 +59,7 @@ def test_header_of_a_file_written_by_diffusers_and_peft(
         transformer_lora_adapter_metadata=transformer.peft_config["default"].to_dict(),
     )
     info = read_info(tmp_path / "pytorch_lora_weights.safetensors")
-    assert info.naming == "diffusers"
+    assert (info.dialect, info.kind) == ("diffusers", "LoRA")
     assert info.ranks == {3: 4}  # two double blocks, two single blocks
     assert info.alpha == "metadata"
     assert info.dtypes == ("F32",)
@@ -78,7 +78,7 @@ def test_kohya_naming_with_alpha_tensors_and_mixed_ranks(tmp_path: Path) -> None
             f"{module}.alpha": np.array(1, np.float16),
         }
     info = read_info(save(tmp_path / "k.safetensors", tensors, {"ss_network_dim": "8"}))
-    assert (info.naming, info.alpha, info.keys, info.dtypes) == ("kohya", "tensor", 6, ("F16",))
+    assert (info.dialect, info.alpha, info.keys, info.dtypes) == ("kohya", "tensor", 6, ("F16",))
     assert info.ranks == {2: 1, 8: 1}
     assert info.modules["double_blocks_0_img_attn_qkv"].out_features == 192
     assert info.metadata == {"ss_network_dim": "8"}
@@ -91,29 +91,50 @@ def test_family_of_another_width_stays_possible_but_fits_nothing(catalog: ModelC
     assert "flux2-klein" in fit.families
 
 
-def test_layers_of_another_architecture_belong_to_no_known_family(catalog: ModelCatalog, tmp_path: Path) -> None:
+def test_layers_of_another_architecture_fit_no_model_here(catalog: ModelCatalog, tmp_path: Path) -> None:
     info = read_info(save(tmp_path / "flux1.safetensors", pair("transformer.single_transformer_blocks.0.proj_mlp")))
-    assert find_fit(info, catalog.models()).families == ()
+    assert info.identity.title == "FLUX.1 of width 64"
+    fit = find_fit(info, catalog.models())
+    assert fit.models == ()
+    assert not any(family.startswith("flux2") for family in fit.families)
 
 
-def test_keys_that_are_no_lora_are_named(tmp_path: Path) -> None:
+def test_fused_layers_fit_the_models_that_keep_them_in_parts(catalog: ModelCatalog, tmp_path: Path) -> None:
+    tensors = pair("diffusion_model.double_blocks.1.txt_attn.qkv", out=192)
+    tensors |= pair("diffusion_model.single_blocks.0.linear1", out=576)
+    info = read_info(save(tmp_path / "bfl.safetensors", tensors))
+    assert info.dialect == "bfl"
+    assert "tiny-base" in find_fit(info, catalog.models()).models
+    wider = read_info(save(tmp_path / "wider.safetensors", pair("diffusion_model.single_blocks.0.linear1", out=640)))
+    assert find_fit(wider, catalog.models()).models == ()
+
+
+def test_keys_of_other_parts_are_named(tmp_path: Path) -> None:
     tensors = pair(f"transformer.{MODULE}") | {f"transformer.{MODULE}.lora_magnitude_vector": np.ones(64, np.float32)}
-    assert read_info(save(tmp_path / "dora.safetensors", tensors)).other_keys == (
-        f"transformer.{MODULE}.lora_magnitude_vector",
-    )
+    info = read_info(save(tmp_path / "dora.safetensors", tensors | pair("text_encoder.x")))
+    assert (info.kind, info.other_keys) == ("DoRA", ("text_encoder.x.lora_A.weight", "text_encoder.x.lora_B.weight"))
+
+
+def test_a_lokr_is_described(tmp_path: Path) -> None:
+    stem = "lycoris_transformer_blocks_0_attn_to_q"
+    shapes = {"w1": (8, 8), "w2_a": (8, 2), "w2_b": (2, 8)}
+    tensors = {f"{stem}.lokr_{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    info = read_info(save(tmp_path / "lokr.safetensors", tensors))
+    assert (info.dialect, info.kind, info.parameters, info.ranks) == ("lycoris", "LoKr", 96, {})
+    (module,) = info.modules.values()
+    assert (module.out_features, module.in_features) == (64, 64)
 
 
 @pytest.mark.parametrize(
     ("tensors", "says"),
     [
-        ({"weight": np.zeros((2, 2), np.float32)}, "holds no LoRA"),
+        ({"weight": np.zeros((2, 2), np.float32)}, "holds no adapter"),
         ({f"transformer.{MODULE}.lora_A.weight": np.zeros((2, 8), np.float32)}, "only half"),
         (
             pair(f"transformer.{MODULE}", rank=2)
             | {f"transformer.{MODULE}.lora_B.weight": np.zeros((64, 3), np.float32)},
             "ranks 2 and 3",
         ),
-        (pair("unet.down.0.to_q"), "no known naming"),
         ({"transformer.conv.lora_A.weight": np.zeros((2, 8, 3, 3), np.float32)}, "no matrix"),
     ],
 )

@@ -321,7 +321,7 @@ def test_xlabs_single_blocks_have_no_feed_forward_rows() -> None:
 
 def test_onetrainer_splits_fused_layers() -> None:
     stem = "transformer.single_blocks.0.linear1"
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for part, rows in enumerate((WIDTH, WIDTH, WIDTH, 4 * WIDTH)):
         tensors |= {f"{stem}.{part}.lora_down.weight": torch.randn(2, WIDTH), f"{stem}.{part}.alpha": torch.tensor(1.0)}
         tensors[f"{stem}.{part}.lora_up.weight"] = torch.randn(rows, 2)

@@ -85,7 +85,8 @@ class AdapterMerger:
         if wanted == self._applied:
             return
         self._restore()
-        readings = [(read_adapter(file.path, self._layers), file.weight) for file in wanted]
+        shapes = {name: (layer.out_features, layer.in_features) for name, layer in self._layers.items()}
+        readings = [(read_adapter(file.path, shapes), file.weight) for file in wanted]
         for reading, weight in readings:
             for name, change in reading.changes.items():
                 self._add(name, change, weight)
@@ -117,48 +118,53 @@ class AdapterMerger:
         self.reports = ()
 
 
-def read_adapter(path: Path, layers: Mapping[str, nn.Linear]) -> Reading:
-    """Read an adapter of any known dialect for a transformer with these linear layers.
+def read_adapter(path: Path, shapes: Mapping[str, tuple[int, int]]) -> Reading:
+    """Read an adapter of any known dialect for a transformer.
+
+    Args:
+        path: a safetensors file.
+        shapes: (out_features, in_features) of the transformer's linear layers, by name.
 
     Raises:
         ModelError: it belongs to another architecture or size of model, no key matches, or it is damaged.
     """
-    architecture = architecture_of(layers)
-    reading = read_changes(path, architecture, layers)
+    architecture = architecture_of(shapes)
+    reading = read_changes(path, architecture, shapes)
     identity = reading.identity
     known = {each.name for each in identity.architectures}
     if not reading.changes or (architecture is not None and known and architecture.name not in known):
-        raise _mismatch(path, reading, architecture, layers)
+        raise _mismatch(path, reading, architecture, shapes)
     for name, change in reading.changes.items():
-        layer = layers[name]
-        if change.shape != (layer.out_features, layer.in_features):
-            rows, columns = change.shape
+        if change.shape != shapes[name]:
             raise ModelError(
-                f"The adapter {path} changes {name} as a layer of {rows} x {columns}, but in this model it is "
-                f"{layer.out_features} x {layer.in_features}{_made_for(identity, architecture, layers)}.",
+                f"The adapter {path} changes {name} as a layer of {_by(change.shape)}, but in this model it is "
+                f"{_by(shapes[name])}{_made_for(identity, architecture, shapes)}.",
                 "Use an adapter trained on this model.",
             )
     return reading
 
 
 def _mismatch(
-    path: Path, reading: Reading, architecture: Architecture | None, layers: Mapping[str, nn.Linear]
+    path: Path, reading: Reading, architecture: Architecture | None, shapes: Mapping[str, tuple[int, int]]
 ) -> ModelError:
     missing = f"; not matched: {_some(reading.unmatched)}" if reading.unmatched else ""
     return ModelError(
         f"The adapter {path} does not fit the model: {reading.applied} of {reading.keys} keys match{missing}"
-        f"{_made_for(reading.identity, architecture, layers)}.",
+        f"{_made_for(reading.identity, architecture, shapes)}.",
         "Use an adapter trained on this model.",
     )
 
 
-def _made_for(identity: Identity, architecture: Architecture | None, layers: Mapping[str, nn.Linear]) -> str:
+def _made_for(identity: Identity, architecture: Architecture | None, shapes: Mapping[str, tuple[int, int]]) -> str:
     """Half a sentence that names both sides, where they are known to differ."""
     if not identity.architectures or architecture is None:
         return ""
-    shapes = {f"transformer.{name}.lora_A.weight": (1, layer.in_features) for name, layer in layers.items()}
-    width = width_of(shapes, architecture)
+    width = width_of({f"{name}.lora_A.weight": (1, columns) for name, (_, columns) in shapes.items()}, architecture)
     return f". It was made for {identity.title}, and the model is {architecture.published(width)}"
+
+
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]}"
 
 
 def _some(names: Sequence[str]) -> str:

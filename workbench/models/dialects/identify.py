@@ -43,16 +43,17 @@ class Identity:
         return " or ".join(each.published(self.width) for each in self.architectures) or "an unknown model"
 
 
-def identify(header: Mapping[str, Mapping[str, Any]]) -> Identity:
+def identify(header: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str] | None = None) -> Identity:
     """Say what an adapter file is.
 
     Args:
         header: tensor names with `shape`, as `workbench.models.checkpoint.read_header` gives them.
+        metadata: the file's; where names and shapes allow several architectures, it decides.
     """
     keys = {name: key for name in header if (key := split_key(name)) is not None}
     text = tuple(sorted(name for name in header if name.startswith(TEXT_ENCODERS)))
     shapes = {name: tuple(header[name].get("shape", ())) for name in keys}
-    architectures = _architectures(keys, shapes)
+    architectures = _stated(_architectures(keys, shapes), metadata or {})
     best = architectures[0] if architectures else None
     placed = {name: place_of(key, best) for name, key in keys.items()} if best else {}
     dialects = Counter(key.dialect for key in keys.values())
@@ -92,6 +93,16 @@ def _architectures(keys: Mapping[str, Key], shapes: Mapping[str, tuple[int, ...]
     best = [each for each in ARCHITECTURES.values() if counts[each.name] == most]
     fitting = [each for each in best if _plausible(each, keys, shapes)]
     return tuple(fitting or best)
+
+
+def _stated(architectures: tuple[Architecture, ...], metadata: Mapping[str, str]) -> tuple[Architecture, ...]:
+    """The one that the metadata names, if it is among them: `flux2_klein_4b`, `Flux.2-klein-4b/lora`, `flux-1-dev`."""
+    if len(architectures) < 2:
+        return architectures
+    said = " ".join(metadata.get(key, "") for key in ("ss_base_model_version", "modelspec.architecture")).lower()
+    plain = said.translate(str.maketrans("", "", ".-_ "))
+    named = tuple(each for each in architectures if each.name in plain)
+    return named if len(named) == 1 else architectures
 
 
 def _plausible(architecture: Architecture, keys: Mapping[str, Key], shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -73,6 +73,7 @@ class Architecture:
 
     name: str
     title: str
+    transformer: str  # diffusers' class
     sizes: Mapping[int, Size]  # published ones by hidden width
     layers: tuple[Layer, ...]
 
@@ -174,6 +175,7 @@ def _embedders(names: Mapping[str, str]) -> tuple[Layer, ...]:
 FLUX1 = Architecture(
     "flux1",
     "FLUX.1",
+    "FluxTransformer2DModel",
     MappingProxyType({3072: Size("FLUX.1", 19, 38)}),
     (
         *_double("net.0.proj", "net.2"),
@@ -206,6 +208,7 @@ FLUX1 = Architecture(
 FLUX2 = Architecture(
     "flux2",
     "FLUX.2",
+    "Flux2Transformer2DModel",
     MappingProxyType(
         {
             3072: Size("FLUX.2 [klein] 4B", 5, 20),
@@ -252,6 +255,7 @@ _FLUX3_LAYERS = {
 FLUX3 = Architecture(
     "flux3",
     "FLUX.3",
+    "Flux3Transformer2DModel",
     MappingProxyType({3072: Size("FLUX.3 [klein]", 5, 28)}),
     _same(
         {

@@ -67,10 +67,10 @@ def read_changes(path: Path, architecture: Architecture | None = None, modules: 
             the rows of a fused matrix.
     """
     header = read_header(path)
-    identity = identify(header)
+    tensors, metadata = _load(path)
+    identity = identify(header, metadata)
     if architecture is None and identity.architectures:
         architecture = identity.architectures[0]
-    tensors, metadata = _load(path)
     changes, used = to_changes(tensors, str(path), architecture, modules, _peft_settings(path, metadata))
     return Reading(identity, changes, len(tensors), len(used), tuple(sorted(set(tensors) - used)), metadata)
 
@@ -165,9 +165,7 @@ def _build(
     alpha = float(parts["alpha"]) if "alpha" in parts else None
     if "lokr" in kinds:
         first, second = (_factor(source, spelled, parts, f"lokr_w{number}") for number in (1, 2))
-        ranks = [factor[1].shape[0] for factor in (second, first) if len(factor) == 2]
-        # LyCORIS scales only when a factor is itself low rank
-        return Kronecker(first, second, alpha / ranks[0] if alpha is not None and ranks else 1.0)
+        return Kronecker(first, second, _kronecker_scale(first, second, alpha, settings))
     if "hada" in kinds:
         left, right = (_factor(source, spelled, parts, f"hada_w{number}") for number in (1, 2))
         scale = 1.0 if alpha is None else alpha / left[1].shape[0]
@@ -175,6 +173,17 @@ def _build(
     if "diff" in kinds:
         return Dense(parts["diff"])
     raise _half(source, spelled)
+
+
+def _kronecker_scale(
+    first: tuple[Tensor, ...], second: tuple[Tensor, ...], alpha: float | None, settings: Mapping[str, Any]
+) -> float:
+    """LyCORIS scales only where a factor is itself low rank; peft scales always, and says so in its settings."""
+    if alpha is None:
+        common = settings.get("lora_alpha", settings.get("alpha"))
+        return float(common) / float(settings["r"]) if common is not None and settings.get("r") else 1.0
+    ranks = [factor[1].shape[0] for factor in (second, first) if len(factor) == 2]
+    return alpha / ranks[0] if ranks else 1.0
 
 
 def _low_rank(
