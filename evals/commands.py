@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -39,7 +38,7 @@ _MANY = ("--models", "--scorers")
 class ManyValues(TyperCommand):
     """Lets `--models` and `--scorers` take several values: `--models A B C` is `--models A --models B --models C`."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its values, then parse as ever."""
         spread: list[str] = []
         option = ""

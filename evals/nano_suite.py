@@ -36,7 +36,7 @@ def make_suite() -> Suite:
     rows = [*_scenes(rng), *_edits(rng), *_sizes(rng)]
     mix = ", ".join(f"{wanted} {kind}" for kind, wanted in (*MIX.items(), *EDITS.items()))
     about = f"Held-out scenes, edits and compositions of the embedded model: {mix}, {len(SIZES) * EACH_SIZE} sizes; seed {SEED}."
-    return Suite(name="nano-2", version=1, about=about, prompts=tuple(rows))
+    return Suite(name="nano-2", version=1, about=about, scorers=("scene",), prompts=tuple(rows))
 
 
 def _scenes(rng: Random) -> Iterator[Prompt]:

@@ -228,7 +228,7 @@ def parse_suite(content: bytes | dict[str, Any], name: str) -> Suite:
     counts = Counter(each.id for each in suite.prompts)
     if twice := [each for each, count in counts.items() if count > 1]:
         raise SuiteError(
-            f"The suite {name!r} uses the id {twice[0]!r} twice ({len(twice)} ids are repeated).",
+            f"The suite {name!r} uses an id twice: {twice[0]!r}{f' and {len(twice) - 1} others' if twice[1:] else ''}.",
             "Give every prompt an id of its own.",
         )
     return suite
