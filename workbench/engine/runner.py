@@ -221,7 +221,8 @@ class GroupRunner:
                 negative, second = text, ""
                 if job.guided:
                     negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")
-            drawing.warnings[name] = tuple(sentence for sentence in (warning, second) if sentence)
+            said = tuple(sentence for sentence in (warning, second) if sentence)
+            drawing.warnings[name] = (*said, *parts.adapters.warnings)
             embeddings.append((text, negative))
         return embeddings
 
