@@ -175,8 +175,13 @@ def cvtg(wanted: Sequence[str], lines: Sequence[str]) -> tuple[int, list[float]]
 
 
 def cvtg_words(prompt: str) -> list[str]:
-    """The words between single quotation marks, lower-cased. Kept fault: an apostrophe opens or closes a quotation."""
-    return [word for quoted in re.findall("'(.*?)'", prompt) for word in quoted.lower().split()]
+    """The words of `cvtg_regions`, lower-cased."""
+    return [word for text in cvtg_regions(prompt) for word in text.lower().split()]
+
+
+def cvtg_regions(prompt: str) -> list[str]:
+    """The texts between single quotation marks. Kept fault: an apostrophe opens or closes a quotation."""
+    return [text for text in re.findall("'(.*?)'", prompt) if text.strip()]
 
 
 def strict_bench(asked: str, read: str) -> tuple[float, float, float]:

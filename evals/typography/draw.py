@@ -22,7 +22,8 @@ COLOURS = (  # ink, paper; sRGB
     ("#4a4a4a", "#d9d9d9"),
 )
 LEAST_LETTER, MOST_LETTER = 9, 160  # pixels of the font's size
-GAP = 0.35  # of a letter's size between lines of one text
+LINE = 1.2  # of the font's size: the height of a line with its descenders
+GAP = 0.15  # of the font's size between lines of one text
 MARGIN = 0.05  # of the picture around each text's field
 
 
@@ -76,7 +77,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, field: tuple[int, int, int, int
     for size in sizes:
         lines = _wrapped(text, size, font, room[0])
         across = max(_loaded(font, size).getlength(line) for line in lines)
-        down = size * (len(lines) + GAP * (len(lines) - 1))
+        down = size * (len(lines) * (LINE + GAP) - GAP)
         if across <= room[0] and down <= room[1]:
             break
     else:
@@ -85,7 +86,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, field: tuple[int, int, int, int
     y = top + (bottom - top) * MARGIN + rng.random() * (room[1] - down)
     for line in lines:
         draw.text((x, y), line, ink, _loaded(font, size), anchor="la")
-        y += size * (1 + GAP)
+        y += size * (LINE + GAP)
 
 
 def _wrapped(text: str, size: int, font: str, room: float) -> list[str]:
