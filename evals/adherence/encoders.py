@@ -72,13 +72,14 @@ class DualEncoder:
         model, _, tokenizer = self._parts
 
         def embed(part: Sequence[str]) -> Any:
-            # SigLIP was trained on padded texts and gives other values without the padding.
-            padding = "max_length" if "siglip" in model.config.model_type else "longest"
+            # SigLIP was trained on padded texts without a mask and gives other values without the padding.
+            siglip = "siglip" in model.config.model_type
             tokens = tokenizer(
-                list(part), padding=padding, truncation=True, max_length=self.longest, return_tensors="pt"
-            ).to(model.device)
-            names = ("input_ids", "attention_mask")
-            return model.get_text_features(**{name: tokens[name] for name in names if name in tokens})
+                list(part), padding="max_length" if siglip else "longest", truncation=True, max_length=self.longest,
+                return_tensors="pt",
+            ).to(model.device)  # fmt: skip
+            mask = {} if siglip else {"attention_mask": tokens["attention_mask"]}
+            return model.get_text_features(input_ids=tokens["input_ids"], **mask)
 
         return self._unit(texts, embed)
 

@@ -6,6 +6,7 @@ It is the eye of `evals.scenes`, which shares no code with the renderer that the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from PIL import Image
 from evals.adherence.detections import Detection
 from evals.scenes import judge
 from evals.scenes.prompt import SHAPES
-from evals.scenes.segment import Blob, segment
+from evals.scenes.segment import Blob, Seen, segment
 from evals.scenes.shapes import shape_of
 
 UNKNOWN = "unknown"
@@ -37,30 +38,38 @@ class SceneDetector:
 
 def look(picture: Image.Image) -> tuple[Detection, ...]:
     """All objects of one flat picture, from largest to smallest."""
-    small = picture.convert("RGB")
-    small.thumbnail((judge.LONGEST_SIDE, judge.LONGEST_SIDE))
-    return tuple(_detection(blob, small, picture) for blob in segment(np.asarray(small)).objects)
+    seen, size = scan(picture)
+    return tuple(_detection(blob, size, picture.size) for blob in seen.objects)
 
 
 def background_of(picture: Image.Image) -> str:
     """The name of the colour along the border, "unknown" when it has none."""
+    return scan(picture)[0].background.name
+
+
+def scan(picture: Image.Image) -> tuple[Seen, tuple[int, int]]:
+    """What is on a picture, and the width and height that it was reduced to for that."""
     small = picture.convert("RGB")
     small.thumbnail((judge.LONGEST_SIDE, judge.LONGEST_SIDE))
-    return segment(np.asarray(small)).background.name
+    return _segmented(small.tobytes(), small.size), small.size
 
 
-def _detection(blob: Blob, small: Image.Image, picture: Image.Image) -> Detection:
+@lru_cache(maxsize=8)  # several scorers and rules look at the same picture
+def _segmented(pixels: bytes, size: tuple[int, int]) -> Seen:
+    return segment(np.frombuffer(pixels, dtype=np.uint8).reshape(size[1], size[0], 3))
+
+
+def _detection(blob: Blob, small: tuple[int, int], size: tuple[int, int]) -> Detection:
     shape = shape_of(blob.coverage)
-    width, height = picture.size
     left, top, right, bottom = blob.box
-    mask = np.zeros((small.height, small.width), dtype=bool)
-    row, column = round(top * small.height), round(left * small.width)
+    mask = np.zeros((small[1], small[0]), dtype=bool)
+    row, column = round(top * small[1]), round(left * small[0])
     mask[row : row + blob.coverage.shape[0], column : column + blob.coverage.shape[1]] = blob.coverage > 0.5
-    if small.size != picture.size:
-        mask = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
+    if small != size:
+        mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     return Detection(
         label=shape.name,
-        box=(left * width, top * height, right * width, bottom * height),
+        box=(left * size[0], top * size[1], right * size[0], bottom * size[1]),
         score=1.0 if shape.name != UNKNOWN else shape.score / 2,
         mask=mask,
         colour=blob.colour.name,

@@ -11,8 +11,7 @@ from PIL import Image
 from evals.adherence.asks import Asked, AskError, read_ask
 from evals.adherence.batch import score_each
 from evals.adherence.detections import Detection
-from evals.adherence.scene_detector import look
-from evals.scenes.segment import segment
+from evals.adherence.scene_detector import look, scan
 from evals.scoring import Metric, Sample, Score, ScorerError, register
 
 NEAR = 10.0  # CIEDE2000 up to which a colour counts as hit; 1 is just visible, 10 is visible at a glance
@@ -102,9 +101,7 @@ def _measure(picture: Image.Image, where: str, asked: Asked | None, wanted: np.n
     """The CIELAB colour (3,) at the place, None where the object is not there."""
     match where:
         case "background":
-            small = picture.convert("RGB")
-            small.thumbnail((LONGEST, LONGEST))
-            return np.array(segment(np.asarray(small)).background.lab)
+            return np.array(scan(picture)[0].background.lab)
         case "object" if asked is not None:
             return _of_object(picture, asked.objects[0].label, wanted)
         case "anywhere":

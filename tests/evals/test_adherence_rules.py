@@ -129,14 +129,14 @@ def test_every_pair_must_stand_as_asked() -> None:
 
 def test_a_clause_out_of_place_is_no_target_either() -> None:
     boxes = {"a": LEFT, "b": RIGHT, "c": (150, 40, 170, 60)}
-    ask = {
+    ask: dict[str, Any] = {
         "objects": [{"class": name} for name in boxes],
         "relations": [
             {"first": 1, "relation": "left of", "second": 0},
             {"first": 2, "relation": "right of", "second": 1},
         ],
     }
-    outcome = judged([dog(box=box, label=name) for name, box in boxes.items()], **ask)
+    outcome = judged([dog(box=box, label=name) for name, box in boxes.items()], None, **ask)
     assert outcome.position == 0
     assert outcome.why == ("b is right of, not left of a", "no b for c to be right of")
 

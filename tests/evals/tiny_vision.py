@@ -162,3 +162,22 @@ def write_qwen_vl(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     Qwen2VLImageProcessorPil(patch_size=4, min_pixels=16 * 16, max_pixels=64 * 64).save_pretrained(folder)
     return folder
+
+
+def write_siglip(folder: Path) -> Path:
+    """A SigLIP of two layers and width 32 for pictures of 32 pixels and texts of 16 tokens."""
+    import torch
+    from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
+
+    torch.manual_seed(5)
+    tokenizer = clip_tokenizer()
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(tokenizer) - 2, "eos_token_id": len(tokenizer) - 1, "pad_token_id": len(tokenizer) - 1}
+    config = SiglipConfig(
+        text_config=small | ends | {"vocab_size": len(tokenizer), "max_position_embeddings": 16, "projection_size": 32},
+        vision_config=small | {"image_size": 32, "patch_size": 8},
+    )
+    _lively(SiglipModel(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    SiglipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
