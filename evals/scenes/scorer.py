@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.scenes.judge import VERSION, CheckName, asked, judge
-from evals.scenes.prompt import PromptError, parse
+from evals.scenes.prompt import PromptError, expected_of, parse
 from evals.scenes.read import RapidReader, Reader
 from evals.scoring import Metric, Sample, Score, register
 
@@ -16,6 +16,7 @@ _CHECKS: dict[CheckName, str] = {
     "colour": "every object has its colour",
     "size": "objects called small or large are so",
     "relation": "two objects stand as asked",
+    "place": "everything that an edit moves or keeps is where it should be, in its size",
     "word": "the word reads exactly as asked",
 }
 
@@ -52,7 +53,8 @@ class SceneScorer:
 
     def _one(self, sample: Sample) -> Score:
         try:
-            expected = parse(sample.prompt)
+            scene = sample.ask.get("scene")
+            expected = expected_of(scene) if scene else parse(sample.prompt)
         except PromptError as error:
             return Score({}, error=error.message)
         verdict = judge(sample.picture, expected, reader=self._reader)

@@ -60,7 +60,7 @@ class Batches:
 def draw_bucket(buckets: list[Bucket], *, seed: int, step: int) -> int:
     """Which bucket the batch of `step` comes from: a function of (seed, step) alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    shares = torch.tensor([bucket.share for bucket in buckets])
+    shares = torch.tensor([float(bucket.share) for bucket in buckets])
     return int(torch.multinomial(shares, 1, generator=generator))
 
 
