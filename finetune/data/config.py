@@ -7,8 +7,10 @@ unknown one is an error that names the nearest right one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from finetune.data.errors import DataConfigError
@@ -17,6 +19,7 @@ from workbench.errors import nearest
 PLACEHOLDER = "[trigger]"
 """Stands for the trigger word inside a caption."""
 
+MAX_CONFIG = 1_000_000  # bytes of a configuration file
 MAX_REFERENCES = 4  # FLUX.2 takes up to four reference pictures
 
 Kind = Literal["auto", "folder", "jsonl", "parquet", "hub"]
@@ -184,3 +187,29 @@ def _fields(template: str) -> Iterator[str]:
         return
     if sorted(names) == ["caption", "trigger"]:
         yield from names
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """The data configuration in a YAML file: its `data` where it is that of a whole run.
+
+    Raises:
+        DataConfigError: the file cannot be read or is no mapping.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG:
+            raise DataConfigError(
+                f"The file {str(path)!r} is too large for a configuration.", "Give a small YAML file."
+            )
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataConfigError(f"The file {str(path)!r} cannot be read: {error.strerror}.", "Check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise DataConfigError(f"The file {str(path)!r} is not valid YAML: {said}.") from None
+    if isinstance(values, dict) and "data" in values:
+        values = values["data"]
+    if isinstance(values, str):
+        values = {"path": values}
+    if not isinstance(values, dict):
+        raise DataConfigError(f"The file {str(path)!r} holds no data configuration.", "Write 'path: FOLDER'.")
+    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -59,17 +59,7 @@ class Dataset:
 
     def buckets(self) -> tuple[BucketRow, ...]:
         """The buckets of the training examples, the fullest first."""
-        pictures: Counter[Bucket] = Counter()
-        draws: Counter[Bucket] = Counter()
-        kept: defaultdict[Bucket, float] = defaultdict(float)
-        for example in self.examples:
-            for bucket in example.buckets:
-                left, upper, right, lower = example.geometry(bucket).box
-                pictures[bucket] += 1
-                draws[bucket] += example.repeats
-                kept[bucket] += (right - left) * (lower - upper) / (example.width * example.height)
-        rows = (BucketRow(each, pictures[each], draws[each], kept[each] / pictures[each]) for each in pictures)
-        return tuple(sorted(rows, key=lambda row: (-row.draws, row.bucket)))
+        return bucket_table(self.examples)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -89,6 +79,20 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides training."""
         return fingerprint(self.manifest)
+
+
+def bucket_table(examples: Iterable[Example]) -> tuple[BucketRow, ...]:
+    """The buckets of `examples`, the fullest first."""
+    pictures: Counter[Bucket] = Counter()
+    draws: Counter[Bucket] = Counter()
+    kept: defaultdict[Bucket, float] = defaultdict(float)
+    for example in examples:
+        for bucket in example.buckets:
+            pictures[bucket] += 1
+            draws[bucket] += example.repeats
+            kept[bucket] += example.kept(bucket)
+    rows = (BucketRow(each, pictures[each], draws[each], kept[each] / pictures[each]) for each in pictures)
+    return tuple(sorted(rows, key=lambda row: (-row.draws, row.bucket)))
 
 
 def read_dataset(
@@ -124,22 +128,32 @@ def read_dataset(
 
 
 def hold_out(examples: Sequence[Example], count: int) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples. The hash of the pixels decides, so adding a picture moves few others.
+    """Training and held-out examples.
+
+    The hash of the pixels decides, so that adding a picture moves few others, and equal pictures are on one side.
 
     Raises:
         DataConfigError: none would be left to train on.
     """
     candidates = [example for example in examples if not example.regularisation]
-    if count >= len(candidates) and count:
+
+    def rank(digest: str) -> str:
+        return hashlib.sha256(f"held out\0{digest}".encode()).hexdigest()
+
+    chosen: set[str] = set()
+    held = 0
+    for digest in sorted({example.digest for example in candidates}, key=rank):
+        if held >= count:
+            break
+        chosen.add(digest)
+        held += sum(example.digest == digest for example in candidates)
+    if count and held >= len(candidates):
         raise DataConfigError(
             f"Holding out {count} of {len(candidates)} pictures leaves none to train on.", "Make `held_out` smaller."
         )
-
-    def rank(example: Example) -> str:
-        return hashlib.sha256(f"held out\0{example.digest}\0{example.id}".encode()).hexdigest()
-
-    chosen = {example.id for example in sorted(candidates, key=rank)[:count]}
-    return [e for e in examples if e.id not in chosen], [e for e in examples if e.id in chosen]
+    apart = [example for example in candidates if example.digest in chosen]
+    ids = {example.id for example in apart}
+    return [example for example in examples if example.id not in ids], apart
 
 
 def _refusal(problems: Sequence[Problem]) -> DataError:

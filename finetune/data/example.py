@@ -89,6 +89,11 @@ class Example:
             crops=self.crops.places, flip=self.crops.flip,
         )  # fmt: skip
 
+    def kept(self, bucket: Bucket) -> float:
+        """Share of the picture's area that is inside the crop, 0 to 1."""
+        left, upper, right, lower = self.geometry(bucket).box
+        return (right - left) * (lower - upper) / (self.width * self.height)
+
     def content_key(self, bucket: Bucket, variant: int = 0) -> str:
         """SHA-256 over the pixels of picture and references as they are trained on: the key of a latent cache."""
         parts = [(self.digest, self.geometry(bucket, variant))]

@@ -11,12 +11,12 @@ from finetune.data.example import buckets_of
 from finetune.data.scan import Scanned
 from finetune.data.sizes import Sizes
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that must be repaired (error) or looked at (warning)."""
+    """Something that must be repaired (error), looked at (warning) or known (note)."""
 
     kind: str  # a short stable name, such as "unreadable"
     level: Level
@@ -52,6 +52,12 @@ def blocking(scanned: Sequence[Scanned], config: DataConfig, sizes: Sizes) -> li
         [e.entry.id for e in scanned if e.mask and e.facts and e.mask.size != (e.facts.width, e.facts.height)],
         "{n} with a mask of another size than the picture",
         "Make the mask as large as its picture.",
+    )
+    add(
+        "blank mask",
+        [each.entry.id for each in scanned if each.mask and each.mask.blank],
+        "{n} with a mask that is black all over, so that nothing of the picture is trained",
+        "Paint white what is to be learned, or take the mask out.",
     )
     add(
         "no caption",

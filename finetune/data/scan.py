@@ -32,6 +32,7 @@ class Part:
 
     digest: str
     size: Size
+    blank: bool = False  # black all over: as a mask, it lets nothing train
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,14 @@ def scan(
 
     done: list[Scanned] = []
     # Decoding and hashing release the interpreter's lock, so threads use every core.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
         for number, found in enumerate(pool.map(look, entries), 1):
             done.append(found)
             if progress is not None:
                 progress(number, len(entries))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption does not wait for pictures that nobody asks for any more
     return done
 
 
@@ -103,7 +107,7 @@ def _part(blob: Blob, failures: list[str], *, mask: bool = False) -> Part | None
     except PictureError as error:
         failures.append(str(error))
         return None
-    return Part(content_digest(picture), picture.size)
+    return Part(content_digest(picture), picture.size, blank=mask and picture.getbbox() is None)
 
 
 def shrink(picture: Image.Image) -> Image.Image:

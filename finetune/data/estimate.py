@@ -1,0 +1,190 @@
+"""What a run will take - arithmetic, memory and disk - before anything is loaded. For FLUX.2 architectures.
+
+With T tokens (picture, references and text), width d, n double and m single blocks, a LoRA step on a frozen base costs
+
+    4 * 13 d^2 (n + m) T     forward and backward of the linear layers; frozen weights need no gradient of their own
+    12 T^2 d (n + m)         attention, whose backward pass costs twice the forward pass
+
+floating-point operations, and keeps c T d (n + m) bytes for the backward pass. c is counted from the tensors that
+autograd saves with an adapter on every block layer (a test counts again): about 50 in bfloat16 and 86 in float32. With
+blocks recomputed in the backward pass, only their inputs and one block's c T d are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from finetune.data.buckets import Bucket
+from finetune.data.dataset import BucketRow
+
+SAVED = {"float32": (88.5, 84.3), "bfloat16": (49.1, 50.5)}  # bytes a token, unit of width and double, single block
+EFFICIENCY = 0.35  # share of the speed of large matrix products that training reaches
+ADAPTER_COPIES = 4  # weights, gradients and two moments of Adam, all float32
+WORKSPACE = 0.6e9  # bytes of libraries, temporaries and fragmentation on a GPU
+ITEMSIZE = {"float32": 4, "bfloat16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The numbers of a FLUX.2 transformer that decide what training costs."""
+
+    width: int
+    double: int  # blocks with separate picture and text streams
+    single: int
+    channels: int  # of a picture token
+    text_width: int
+    text_tokens: int  # of one prompt, padding included
+    parameters: float
+
+    @property
+    def blocks(self) -> int:
+        """Double and single blocks."""
+        return self.double + self.single
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Weights of a LoRA of `rank` on every linear layer of the blocks."""
+        return rank * self.width * (38 * self.double + 15 * self.single)
+
+
+KNOWN: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "FLUX.2-klein-base-4B": Architecture(3072, 5, 20, 128, 7680, 512, 3.876e9),
+        "FLUX.2-klein-base-9B": Architecture(4096, 8, 24, 128, 12288, 512, 9.079e9),
+        "FLUX.2-dev": Architecture(6144, 8, 48, 128, 15360, 512, 32.22e9),
+    }
+)
+"""Checkpoints whose cost can be told before they are downloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one configuration takes. The slowest and largest bucket decides time and memory of a step."""
+
+    model: str
+    rank: int
+    batch_size: int
+    precision: str
+    steps: int
+    epochs: float  # how often every picture is seen
+    tera_operations: float  # of a mean step
+    seconds: float | None  # of all steps; None where the speed of the device is not known
+    speed: float | None  # operations a second of large matrix products on the device
+    memory: float  # bytes while training, blocks not recomputed
+    memory_recomputed: float  # bytes while training, blocks recomputed in the backward pass
+    cache: float  # bytes of latents and text features on disk
+    checkpoint: float  # bytes of one checkpoint with the optimiser's state
+
+
+def architecture_of(folder: Path, *, text_tokens: int, parameters: float) -> Architecture | None:
+    """The numbers of the model in `folder`; None when it is no FLUX.2 transformer."""
+    config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
+    if config.get("_class_name") != "Flux2Transformer2DModel":
+        return None
+    return Architecture(
+        width=int(config["num_attention_heads"]) * int(config["attention_head_dim"]),
+        double=int(config["num_layers"]),
+        single=int(config["num_single_layers"]),
+        channels=int(config["in_channels"]),
+        text_width=int(config["joint_attention_dim"]),
+        text_tokens=text_tokens,
+        parameters=parameters,
+    )
+
+
+def tokens(bucket: Bucket, architecture: Architecture, multiple: int) -> int:
+    """Tokens of one example: picture, references and text."""
+    sizes = ((bucket.width, bucket.height), *bucket.references)
+    return sum(width // multiple * (height // multiple) for width, height in sizes) + architecture.text_tokens
+
+
+def operations(count: int, architecture: Architecture) -> float:
+    """Floating-point operations of one example of `count` tokens, forward and backward."""
+    width, blocks = architecture.width, architecture.blocks
+    return 52.0 * width**2 * blocks * count + 12.0 * count**2 * width * blocks
+
+
+def saved_bytes(count: int, architecture: Architecture, precision: str) -> float:
+    """Bytes that one example of `count` tokens keeps for the backward pass."""
+    double, single = SAVED[precision]
+    return (double * architecture.double + single * architecture.single) * count * architecture.width
+
+
+def estimate(
+    rows: tuple[BucketRow, ...],
+    architecture: Architecture,
+    *,
+    model: str,
+    multiple: int,
+    texts: int,
+    variants: int,
+    rank: int = 16,
+    batch_size: int = 1,
+    precision: str = "bfloat16",
+    steps: int = 1000,
+    speed: float | None = None,
+) -> Estimate:
+    """What training on `rows` takes.
+
+    Args:
+        rows: the bucket table.
+        architecture: of the transformer.
+        model: its name, for the report.
+        multiple: pixels of a token's side.
+        texts: different captions.
+        variants: crops and mirrors of every picture.
+        rank: of the LoRA, on every linear layer of the blocks.
+        batch_size: pictures in a step.
+        precision: of the frozen base: float32 or bfloat16.
+        steps: in all.
+        speed: operations a second that the device reaches in large matrix products.
+    """
+    counts = {row.bucket: tokens(row.bucket, architecture, multiple) for row in rows}
+    draws = sum(row.draws for row in rows)
+    mean = sum(row.draws * operations(counts[row.bucket], architecture) for row in rows) / draws * batch_size
+    most = max(counts.values())
+    itemsize = ITEMSIZE[precision]
+    adapter = architecture.adapter_parameters(rank)
+    fixed = architecture.parameters * itemsize + adapter * 4.0 * ADAPTER_COPIES + WORKSPACE
+    saved = saved_bytes(most, architecture, precision) * batch_size
+    inputs = most * architecture.width * architecture.blocks * itemsize * batch_size
+    pictures = sum(row.pictures * (counts[row.bucket] - architecture.text_tokens) for row in rows)
+    cache = pictures * variants * architecture.channels * 4.0
+    cache += texts * architecture.text_tokens * architecture.text_width * itemsize
+    return Estimate(
+        model=model,
+        rank=rank,
+        batch_size=batch_size,
+        precision=precision,
+        steps=steps,
+        epochs=steps * batch_size / draws,
+        tera_operations=mean / 1e12,
+        seconds=None if speed is None else steps * mean / (speed * EFFICIENCY),
+        speed=speed,
+        memory=fixed + saved,
+        memory_recomputed=fixed + inputs + saved / architecture.blocks,
+        cache=cache,
+        checkpoint=adapter * 4.0 * (ADAPTER_COPIES - 1),
+    )
+
+
+def measure_speed(device: str, precision: str) -> float:
+    """Operations a second of a matrix product of 1024 (CPU) or 8192 (GPU) rows, the best of a few; takes well below 1 s."""
+    import time
+
+    import torch
+
+    side = 8192 if device.startswith("cuda") else 1024
+    left = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
+
+    def once() -> float:
+        began = time.perf_counter()
+        product = left @ left
+        product.flatten()[0].item()  # waits for the device
+        return time.perf_counter() - began
+
+    once()
+    return 2.0 * side**3 / min(once() for _ in range(5))
