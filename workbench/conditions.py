@@ -24,6 +24,7 @@ Task = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "edit"]
 MAX_REFERENCES = 10
 MIN_SIDE = 64  # pixels of a reference; what `Flux2ImageProcessor.check_image_input` refuses
 MAX_RATIO = 8  # longer side over shorter side of a reference; the same check
+SIDES = ("left", "top", "right", "bottom")  # the order of margins
 STRENGTH = 0.6  # of a picture to picture run that states none
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -163,7 +164,6 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
             filled |= {"image": None, "strength": None, "task": "edit" if recipe.references else "text-to-image"}
         return filled
     filled["strength"] = 1.0 if recipe.strength is None else recipe.strength
-    filled["width"], filled["height"] = _canvas_size(image, margins, recipe, model)
     if recipe.mask is not None:
         mask = _picture(catalog, recipe.mask, "mask", mask=True)
         if (mask.width, mask.height) != (image.width, image.height):
@@ -173,6 +173,7 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
                 "Draw the mask at the size of the image; margins are added to both.",
             )
         filled["mask"] = mask.digest
+    filled["width"], filled["height"] = _canvas_size(image, margins, recipe, model)
     return filled
 
 

@@ -7,6 +7,7 @@ anything runs.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,17 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from workbench.conditions import Reference
 from workbench.errors import GridError, RecipeError, nearest
 from workbench.grid.ranges import MAX_VALUES, parse_numbers, parse_prompts, parse_texts
 from workbench.recipe import Adapter, Recipe
 
 PROMPTS = ("prompt", "negative_prompt")
-COST = {"model": 4, "precision": 3, "adapters": 2, "width": 1, "height": 1}
+PICTURES = ("references", "image", "mask")
+COST = {
+    "model": 4, "precision": 3, "adapters": 2,
+    "width": 1, "height": 1, "references": 1, "image": 1, "mask": 1, "margins": 1,
+}  # fmt: skip
 """How dear it is to change a field between two pictures; other fields cost 0. Dear axes become the outer loops."""
 
 
@@ -241,8 +247,12 @@ def _field_values(axis: FieldAxis, title: str) -> list[Value]:
         )
     written = _spelled(axis.values, _parser(axis.field), title)
     checked = [_check(axis.field, value, title) for value in written]
-    labels = _labels(checked, paths=axis.field == "model")
-    return [Value(label, Edit({axis.field: value}), value) for label, value in zip(labels, checked, strict=True)]
+    shown = [_in_words(axis.field, value) for value in checked]
+    labels = _labels(shown, paths=axis.field in ("model", *PICTURES))
+    return [
+        Value(label, Edit({axis.field: value}), plain)
+        for label, value, plain in zip(labels, checked, shown, strict=True)
+    ]
 
 
 def _setting_values(axis: SettingsAxis, title: str) -> list[Value]:
@@ -370,6 +380,25 @@ def _labels(values: Sequence[Any], *, paths: bool = False) -> list[str]:
     ]
 
 
+def _in_words(name: str, value: Any) -> Any:
+    """A value as its label is made of: structured ones as text, and what is not given as 'none'."""
+    if name == "references":
+        return " + ".join(_reference(part) for part in value) or "none"
+    if name == "margins":
+        return ", ".join(str(pixels) for pixels in value) if value else "none"
+    return "none" if value is None and name in PICTURES else value
+
+
+def _reference(reference: Reference) -> str:
+    size = "" if reference.size == "fit" else f" ({reference.size})"
+    return f"{short_name(reference.picture)}{size}"
+
+
+def short_name(picture: str) -> str:
+    """A picture's file name, or the start of its digest."""
+    return picture[:12] if re.fullmatch(r"[0-9a-f]{64}", picture) else _short(picture)
+
+
 def _number(value: Any) -> str:
     if value is None:
         return "model's default"
@@ -379,6 +408,8 @@ def _number(value: Any) -> str:
 
 
 def _short(name: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{64}", name):
+        return name[:12]
     return PurePath(name).name.removesuffix(".safetensors") or name
 
 

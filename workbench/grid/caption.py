@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.conditions import SIDES
+from workbench.grid.axis import short_name
 from workbench.grid.expand import Plan
 
 _USUAL = ("task", "seed", "max_sequence_length", "precision")  # told only where the base recipe sets them
@@ -45,4 +47,10 @@ def caption(plan: Plan) -> str:
 def _words(name: str, value: Any) -> str:
     if name == "adapters":
         return ", ".join(f"{adapter.name} × {adapter.weight:g}" for adapter in value)
+    if name == "references":
+        return " + ".join(short_name(reference.picture) for reference in value)
+    if name in ("image", "mask"):
+        return short_name(value)
+    if name == "margins":
+        return ", ".join(f"{side} {pixels}" for side, pixels in zip(SIDES, value, strict=True) if pixels) + " px"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -80,7 +80,7 @@ def read_input(source: Path | bytes, *, mask: bool = False) -> Image.Image:
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"{name} cannot be read: {reason}.", f"Use one of: {', '.join(FORMATS)}.") from None
-    return _grey(picture, name) if mask else _colour(picture, name)
+    return _plain(picture, name, mask=mask)
 
 
 class Inputs:
@@ -107,7 +107,7 @@ class Inputs:
         """
         if isinstance(source, Image.Image):
             _check_size("The picture", *source.size)
-            picture = _grey(source, "The picture") if mask else _colour(source, "The picture")
+            picture = _plain(source, "The picture", mask=mask)
         else:
             picture = read_input(source, mask=mask)
         digest = content_digest(picture)
@@ -121,8 +121,9 @@ class Inputs:
         Raises:
             InputError: as `read_input`, or there is no picture of that digest.
         """
-        path = self.path(name) if _DIGEST.fullmatch(name) else Path(name).expanduser()
-        if _DIGEST.fullmatch(name) and not path.is_file():
+        kept = _DIGEST.fullmatch(name) is not None
+        path = self.path(name) if kept else Path(name).expanduser()
+        if kept and not path.is_file():
             raise InputError(
                 f"There is no input of digest {name[:12]}... here.",
                 "Give the file that it was made from; equal pixels have equal digests.",
@@ -135,7 +136,7 @@ class Inputs:
         with self._lock:
             known = self._known.get(key)
         if known is None or not self.path(known.digest).is_file():
-            known = self.add(path, mask=mask)
+            known = self.add(self.open(name) if kept else path, mask=mask)
             with self._lock:
                 self._known[key] = known
         return known
@@ -207,6 +208,13 @@ def _eight_bits(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture).astype(np.int32) >> 8).astype(np.uint8))
     return picture
+
+
+def _plain(picture: Image.Image, name: str, *, mask: bool) -> Image.Image:
+    """Pixels alone: Pillow would write EXIF data and profiles of the original into our copy."""
+    plain = _grey(picture, name) if mask else _colour(picture, name)
+    plain.info.clear()
+    return plain
 
 
 def _colour(picture: Image.Image, name: str) -> Image.Image:

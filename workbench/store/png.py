@@ -99,5 +99,13 @@ def in_words(recipe: Mapping[str, Any]) -> str:
         "Model": recipe.get("model"),
         "Adapters": " + ".join(f"{adapter['name']} x {adapter['weight']}" for adapter in recipe.get("adapters") or ()),
     }
+    references = [f"{part['picture'][:12]} at {part['size']}" for part in recipe.get("references") or ()]
+    pairs |= {
+        "References": " + ".join(references),
+        "Image": (recipe.get("image") or "")[:12],
+        "Denoising strength": recipe.get("strength"),
+        "Mask": (recipe.get("mask") or "")[:12],
+        "Margins": " ".join(str(pixels) for pixels in recipe.get("margins") or ()),
+    }
     lines.append(", ".join(f"{name}: {value}" for name, value in pairs.items() if value not in (None, "")))
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import sessionmaker
 
+from workbench.conditions import first_step
 from workbench.engine.events import Result
 from workbench.errors import StoreError
 from workbench.recipe import Recipe
@@ -61,9 +62,16 @@ class Stored:
 
 
 def work_units(recipe: Recipe) -> float:
-    """Size of the work in a resolved recipe: steps x megapixels, twice that where guidance needs a second pass."""
+    """Size of the work in a resolved recipe: steps x megapixels, twice that where guidance needs a second pass.
+
+    References count like the picture, as their tokens go through every step; steps that a strength leaves out do not.
+    """
     passes = 2 if (recipe.guidance_scale or 0) > 1 else 1
-    return (recipe.steps or 0) * passes * (recipe.width or 0) * (recipe.height or 0) / 1e6
+    steps = recipe.steps or 0
+    if recipe.image is not None:
+        steps -= first_step(steps, recipe.strength or 0.0)
+    sizes = [(recipe.width or 0, recipe.height or 0), *(reference.pixels for reference in recipe.references)]
+    return steps * passes * sum(width * height for width, height in sizes) / 1e6
 
 
 class Store:
@@ -162,9 +170,9 @@ class Store:
         """
         rows = self._history(model)
         rates = [
-            sum(spent for stage, spent in row.seconds.items() if stage != "load") / work_units(Recipe.parse(row.recipe))
+            sum(spent for stage, spent in row.seconds.items() if stage != "load") / units
             for row in rows
-            if row.seconds
+            if row.seconds and (units := work_units(Recipe.parse(row.recipe)))
         ]
         return median(rates) if rates else None
 
