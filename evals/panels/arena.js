@@ -163,7 +163,9 @@ function render({ model, el }) {
     const label = element("label", "wb-arena-zoom", "zoom");
     label.append(slider);
     keys.append(label);
-    box.append(stage, keys, ending("Stop here and show the results"));
+    const below = ending("Stop here and show the results");
+    below.append(element("span", "wb-arena-hint", "Click a picture to use the keys."));
+    box.append(stage, keys, below);
     if (state().next.number !== undefined) {
       for (const id of [state().next.left, state().next.right]) prefetch(id);
     }
@@ -185,7 +187,7 @@ function render({ model, el }) {
       line.replaceChildren(element("span", "", "You cannot vote in this contest any more after that."), sure, back);
     });
     ask.disabled = !(state().answered - state().skipped);
-    line.append(ask);
+    line.prepend(ask);
     return line;
   }
 
@@ -228,8 +230,10 @@ function render({ model, el }) {
     const to = Math.ceil(Math.max(1000, ...ratings.map((each) => each.high)) / 50) * 50;
     const table = element("table", "wb-arena-table");
     const head = element("tr");
-    const plotHead = element("th", "wb-arena-scale");
-    plotHead.append(element("span", "", String(from)), element("span", "", "95 % interval"), element("span", "", String(to)));
+    const plotHead = element("th");
+    const scale = element("div", "wb-arena-scale");
+    scale.append(element("span", "", String(from)), element("span", "", String(to)));
+    plotHead.append(scale);
     for (const text of ["rank", "contender", "rating", "95 % interval"]) head.append(element("th", "", text));
     head.append(plotHead);
     for (const text of ["won", "tied", "lost"]) head.append(element("th", "", text));

@@ -82,6 +82,10 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert server.poll() is None, log.read_text()
         yield url
         server.terminate()
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # some shut-downs of the server never end
+            server.kill()
 
 
 def _answers(url: str) -> bool:
