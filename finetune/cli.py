@@ -10,7 +10,6 @@ from finetune import train_cli as training
 from finetune.data import cli as data
 from finetune.pick import cli as pick
 from finetune.surgery import cli as surgery
-from finetune.data.cli import register as register_data
 from workbench import __version__
 
 ABOUT = "Train adapters (LoRA) for FLUX models, and work on adapter files."
@@ -44,9 +43,6 @@ data.register(app)
 surgery.register(app)
 pick.register(app)
 training.register(app)
-
-
-register_data(app)
 
 
 def main() -> None:
