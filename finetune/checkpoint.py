@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finetune.data.manifest import describe_difference
 from finetune.runfolder import RunFolder
 from workbench.errors import WorkbenchError
 from workbench.store.files import cannot_write
@@ -118,24 +119,24 @@ def check_same(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str) 
     """Refuse to go on with another configuration or other data.
 
     Args:
-        saved: facts of the checkpoint: {"config": {field: value}, "data": {example: digest}}.
+        saved: facts of the checkpoint: {"config": {field: value}, "data": the data set's manifest}.
         wanted: the same of the run that is to go on.
         where: what is resumed.
 
     Raises:
         CheckpointError: with every difference.
     """
-    lines = []
-    for kind in ("config", "data"):
-        before, after = saved.get(kind, {}), wanted.get(kind, {})
-        for name in sorted(before.keys() | after.keys()):
-            one, two = before.get(name, "absent"), after.get(name, "absent")
-            if one != two:
-                lines.append(f"{kind} {name}: {_short(one)} -> {_short(two)}")
+    before, after = saved["config"], wanted["config"]
+    lines = [
+        f"{name}: {_short(before.get(name, 'absent'))} -> {_short(after.get(name, 'absent'))}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name, "absent") != after.get(name, "absent")
+    ]
+    lines += describe_difference(saved["data"], wanted["data"])
     if lines:
         shown = "; ".join(lines[:20]) + (f"; and {len(lines) - 20} more" if len(lines) > 20 else "")
         raise CheckpointError(
-            f"{where} cannot go on, as {len(lines)} things differ from its checkpoint: {shown}.",
+            f"{where} cannot go on, as it differs from its checkpoint: {shown}.",
             "Put them back, or start a new run.",
         )
 
