@@ -11,14 +11,14 @@ from workbench.errors import WorkbenchError
 
 # Single quotation marks count only where they cannot be an apostrophe: after a blank or bracket, before a blank or stop.
 _QUOTED = re.compile(
-    r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|「([^」]+)」|『([^』]+)』'
+    r'"([^"]*)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|「([^」]+)」|『([^』]+)』'
     r"|(?<![^\s(\[])['‘]([^'’\s](?:[^'’]|['’](?=\w))*)['’](?!\w)"
 )
 
 Origin = Literal["ask", "prompt", "nothing"]
 
 
-class AskError(WorkbenchError):
+class AskedTextError(WorkbenchError):
     """What a row asks to be written cannot be measured: a wrong type or a blank text."""
 
     code = "WB411"
@@ -45,19 +45,19 @@ def asked_of(sample: Sample) -> Asked:
     """The texts that a sample asks for.
 
     Raises:
-        AskError: the row's `text` is no list of texts, one is blank, or `text_case` is neither "exact" nor "any".
+        AskedTextError: the row's `text` is no list of texts, one is blank, or `text_case` is neither "exact" nor "any".
     """
     case = sample.ask.get("text_case", "exact")
     if case not in ("exact", "any"):
-        raise AskError(f"The row's text_case is {case!r}.", 'Use "exact" or "any".')
+        raise AskedTextError(f"The row's text_case is {case!r}.", 'Use "exact" or "any".')
     if "text" not in sample.ask:
         texts = quoted(sample.prompt)
         return Asked(texts, "prompt" if texts else "nothing", case == "any", sample.prompt)
     raw = sample.ask["text"]
     if not isinstance(raw, list | tuple) or not all(isinstance(text, str) for text in raw):
-        raise AskError(f"The row's text is {raw!r}.", "Give a list of texts, one for each region; [] for none.")
+        raise AskedTextError(f"The row's text is {raw!r}.", "Give a list of texts, one for each region; [] for none.")
     if not all(text.strip() for text in raw):
-        raise AskError("One of the row's texts is blank.", "Leave it out; an empty list asks for no text at all.")
+        raise AskedTextError("One of the row's texts is blank.", "Leave it out; an empty list asks for no text at all.")
     return Asked(tuple(raw), "ask", case == "any", sample.prompt)
 
 

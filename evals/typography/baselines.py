@@ -41,7 +41,7 @@ class Baseline:
         """One picture of `width` x `height` pixels; the seed decides faults, colours, font and places.
 
         Raises:
-            AskError: the texts do not fit.
+            AskedTextError: the texts do not fit.
         """
         return page(self.writes(asked, seed), width=width, height=height, seed=seed)
 

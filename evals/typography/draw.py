@@ -10,7 +10,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from evals.typography.ask import AskError
+from evals.typography.ask import AskedTextError
 
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSans-Oblique")
 COLOURS = (  # ink, paper; sRGB
@@ -47,7 +47,7 @@ def page(
         letter: size of the letters in pixels; default: the largest that fits, up to 160.
 
     Raises:
-        AskError: a text does not fit at the smallest size, or the font has no glyphs for it.
+        AskedTextError: a text does not fit at the smallest size, or the font has no glyphs for it.
     """
     rng = Random(f"page {seed}")  # noqa: S311  # no cryptography
     ink, paper = rng.choice(COLOURS)
@@ -72,7 +72,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, field: tuple[int, int, int, int
     font, ink = style.font, style.ink
     room = ((right - left) * (1 - 2 * MARGIN), (bottom - top) * (1 - 2 * MARGIN))
     if lacking := sorted({sign for sign in text if not has_glyph(font, sign)}):
-        raise AskError(f"The font {font} has no glyph for {' '.join(lacking)}.", "Give a text in Latin letters.")
+        raise AskedTextError(f"The font {font} has no glyph for {' '.join(lacking)}.", "Give a text in Latin letters.")
     sizes = [style.letter] if style.letter else range(min(MOST_LETTER, int(room[1])), LEAST_LETTER - 1, -1)
     for size in sizes:
         lines = _wrapped(text, size, font, room[0])
@@ -81,7 +81,9 @@ def _write(draw: ImageDraw.ImageDraw, text: str, field: tuple[int, int, int, int
         if across <= room[0] and down <= room[1]:
             break
     else:
-        raise AskError(f"The text {text[:40]!r} does not fit on {right - left} x {bottom - top} pixels.", "Enlarge it.")
+        raise AskedTextError(
+            f"The text {text[:40]!r} does not fit on {right - left} x {bottom - top} pixels.", "Enlarge it."
+        )
     x = left + (right - left) * MARGIN + rng.random() * (room[0] - across)
     y = top + (bottom - top) * MARGIN + rng.random() * (room[1] - down)
     for line in lines:

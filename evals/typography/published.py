@@ -12,7 +12,7 @@ from typing import Any
 
 from evals.scoring import Metric, Sample, Score, register
 from evals.typography import compat
-from evals.typography.ask import Asked, AskError, asked_of
+from evals.typography.ask import Asked, AskedTextError, asked_of
 from evals.typography.match import match_regions
 from evals.typography.normalise import script_of
 from evals.typography.ocr import OCR, Reading
@@ -69,7 +69,7 @@ class PublishedScorer:
     def _one(self, sample: Sample, reading: Reading) -> Score:
         try:
             asked = asked_of(sample)
-        except AskError as error:
+        except AskedTextError as error:
             return Score({}, error=str(error))
         seen = saw(asked, reading)
         if reading.error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evals.scoring import Metric, Sample, Score, register
 from evals.typography import published
-from evals.typography.ask import AskError, asked_of
+from evals.typography.ask import AskedTextError, asked_of
 from evals.typography.metrics import METRICS, measure
 from evals.typography.ocr import OCR, Reading
 from evals.typography.readers import read_samples, reader, saw, unreadable
@@ -46,7 +46,7 @@ class TypographyScorer:
     def _one(self, sample: Sample, reading: Reading) -> Score:
         try:
             asked = asked_of(sample)
-        except AskError as error:
+        except AskedTextError as error:
             return Score({}, error=str(error))
         seen = saw(asked, reading)
         if reading.error:
