@@ -85,7 +85,7 @@ def test_clipscore_is_that_of_torchmetrics(clip: Path) -> None:
             # One at a time: the clamp at zero is on the mean.
             theirs = clip_score(
                 [pixels], [sample.prompt], lambda: (TorchmetricsClip(clip), torchmetrics_processor(clip))
-            )  # type: ignore[arg-type, return-value]
+            )
         assert value is not None
         assert max(value, 0.0) == pytest.approx(theirs.item(), abs=1e-4)
     assert len(set(values)) == 6
@@ -258,7 +258,7 @@ def test_grounding_dino_tells_classes_apart_that_share_words(tmp_path: Path) -> 
 def test_mask2former_scores_and_frames_its_masks(tmp_path: Path) -> None:
     folder = write_mask2former(tmp_path / "mask2former")
     detector, picture = Mask2Former(folder, device="cpu"), noise(0, (90, 50))
-    assert detector.classes == {"dog", "computer mouse", "cup"}
+    assert detector.classes == frozenset({"dog", "computer mouse", "cup"})
     names = ["dog", "computer mouse", "cup"]
     (ours,) = detector.detect([picture], [names])
     with torch.no_grad():

@@ -181,3 +181,16 @@ def write_siglip(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     SiglipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
+
+
+def write_dino(folder: Path) -> Path:
+    """A DINOv2 of two layers and width 32 for pictures of 28 pixels."""
+    import torch
+    from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
+
+    torch.manual_seed(6)
+    config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=7)
+    _lively(Dinov2Model(config)).save_pretrained(folder)
+    size = {"height": 28, "width": 28}
+    BitImageProcessorPil(size={"shortest_edge": 28}, crop_size=size).save_pretrained(folder)
+    return folder
