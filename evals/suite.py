@@ -44,7 +44,7 @@ class Prompt(BaseModel):
     id: Annotated[str, Field(min_length=1, description="Unique within the suite; stays when prompts are added.")]
     kind: Annotated[str, Field(min_length=1, description="The skill that the prompt tests.")]
     prompt: Annotated[str, Field(min_length=1, description="The sentence given to the model.")]
-    ask: Annotated[dict[str, Any], Field(default_factory=dict, description="What a correct picture holds.")]
+    ask: dict[str, Any] = Field(default_factory=dict, description="What a correct picture holds.")
     references: Annotated[
         tuple[str | dict[str, Any], ...],
         Field(description="Pictures an edit starts from: paths beside the suite's file, or generated scenes."),

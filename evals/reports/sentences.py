@@ -11,7 +11,7 @@ def number(value: float, measure: Measure, *, signed: bool = False, unit: bool =
     """A value as people read it: shares in points of 100 with one decimal, others with three digits and their unit."""
     sign = "+" if signed and value > 0 else ""
     if math.isinf(value):
-        return "no difference of any size"
+        return "none"
     if measure.share:
         return _minus(f"{sign}{100 * value:.1f}{' points' if unit else ''}")
     digits = 3 - 1 - math.floor(math.log10(abs(value))) if value else 2
@@ -49,14 +49,24 @@ def honest(comparison: Comparison) -> str:
     if better is None:
         return (
             f"No difference between {a} and {b} is shown on {where}: {number(found.value, measure, signed=True, unit=True)} "
-            f"(95 % interval {interval(found.low, found.high, measure, signed=True)}, {tail}). The smallest true difference "
-            f"that this run would have found in four of five cases is {number(found.detectable, measure, unit=True)}."
+            f"(95 % interval {interval(found.low, found.high, measure, signed=True)}, {tail}). {_findable(comparison)}"
         )
     ends = sorted((abs(found.low), abs(found.high)))
     return (
         f"{a} is better than {b} on {where} by {number(abs(found.value), measure, unit=True)} "
         f"(95 % interval {interval(ends[0], ends[1], measure)}, {tail})."
     )
+
+
+def _findable(comparison: Comparison) -> str:
+    """What the run could have found where it found nothing."""
+    detectable = comparison.difference.detectable
+    if math.isinf(detectable):
+        return "One prompt alone can show no difference."
+    if detectable == 0:
+        return "All prompts agree, so the run does not tell how small a difference it could have found."
+    size = number(detectable, comparison.measure, unit=True)
+    return f"The smallest true difference that this run would have found in four of five cases is {size}."
 
 
 def sample_size(comparison: Comparison) -> str:

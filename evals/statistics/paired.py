@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evals.scoring import Direction
-from evals.statistics.intervals import Floats, StatisticsError, bootstrap_interval, by_cluster, checked
+from evals.statistics.intervals import Floats, StatisticsError, bootstrap_interval, by_cluster, checked, share_interval
 from evals.statistics.power import detectable_difference
 from evals.statistics.types import LEVEL, RESAMPLES, SEED, Difference
 
@@ -26,8 +26,9 @@ def paired_difference(
     """Mean of `a - b` with a paired cluster bootstrap interval and a paired permutation test.
 
     The test swaps A and B of whole clusters at random (all ways where there are at most 13 clusters): under the null
-    hypothesis that the label does not matter every swap is as likely. Swapping `a` and `b` negates value, interval and
-    effect and leaves p.
+    hypothesis that the label does not matter every swap is as likely. Where all differences of values within 0 to 1 are
+    alike, the bootstrap has nothing to say, and the interval allows for prompts of another kind that were not met.
+    Swapping `a` and `b` negates value, interval and effect and leaves p.
 
     Args:
         a: (n,) values of the one side.
@@ -48,6 +49,10 @@ def paired_difference(
     spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
     value = float(sums.sum() / counts.sum())
     low, high = bootstrap_interval(sums, counts, resamples=resamples, seed=seed)
+    if low == high and min(first.min(), second.min()) >= 0 and max(first.max(), second.max()) <= 1:
+        # All prompts agree. What is not seen in n prompts may still happen in Wilson's upper end of 0 in n.
+        unseen = share_interval(0, len(means))[1]
+        low, high = max(-1.0, value - unseen), min(1.0, value + unseen)
     p = _permutation(sums, resamples, seed)
     effect = float(means.mean()) / spread if spread > 0 else 0.0
     detectable = detectable_difference(spread, len(means))
