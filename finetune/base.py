@@ -24,6 +24,7 @@ from workbench.models.catalog import ModelCatalog
 from workbench.models.checkpoint import read_json
 from workbench.models.device import choose_device, default_precision
 from workbench.models.families import Family
+from workbench.models.fingerprint import FileHashes
 from workbench.models.loading import DTYPES
 from workbench.recipe import Precision
 
@@ -80,6 +81,7 @@ class BaseFacts:
     is_distilled: bool
     model: Model | None  # its row in the catalog, when the engine can draw with it
     path: Path
+    hashes: FileHashes
 
 
 def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
@@ -98,11 +100,12 @@ def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
             f"Models of {pipeline} cannot be trained.",
             nearest(pipeline, [row.pipeline for row in TRAIN_FAMILIES.values()]),
         )
+    hashes = FileHashes(catalog.home / "cache")
     if family.name == "flux2-klein":
         model = catalog.model(name)
-        return BaseFacts(model.name, family, model.family, model.is_distilled, model, model.path)
+        return BaseFacts(model.name, family, model.family, model.is_distilled, model, model.path, hashes)
     distilled = family.is_distilled(read_json(folder / "transformer" / "config.json"))
-    return BaseFacts(folder.name, family, family.row(), distilled, None, folder)
+    return BaseFacts(folder.name, family, family.row(), distilled, None, folder, hashes)
 
 
 def check_base(facts: BaseFacts, config: TrainConfig) -> None:
@@ -152,7 +155,7 @@ def load_base(facts: BaseFacts, config: TrainConfig, device: torch.device) -> Ba
     if facts.model is None:
         from finetune.encoders import load_other
 
-        base = load_other(facts, precision, device)
+        base = load_other(facts, precision, device, facts.hashes)
     else:
         base = _from_catalog(facts, facts.model, precision, device)
     for name, parameter in base.transformer.named_parameters():

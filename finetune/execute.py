@@ -112,6 +112,7 @@ class Execution:
         cache = FeatureCache(self.catalog.home / "cache" / "features")
         with self.accelerator.main_process_first():
             features = encode_dataset(dataset, self.base, cache, progress=self._progress("features"), token=self.token)
+        features.check_batches(config)
         self.base.drop_encoders()
         transformer = self.base.transformer
         parameters = attach(transformer, config.adapter, self.pattern, config.seed)

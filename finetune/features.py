@@ -36,6 +36,19 @@ class Features:
     patch: int  # pixels of a token's side
     warnings: tuple[str, ...]  # captions that were cut
 
+    def check_batches(self, config: TrainConfig) -> None:
+        """Refuse batches whose texts do not stack: FLUX.3 reads captions in windows of different lengths.
+
+        Raises:
+            TrainConfigError: with what to set.
+        """
+        lengths = {self._text(caption)["embeds"].shape[1] for caption in self.dataset.texts}
+        if len(lengths) > 1 and config.batch_size > 1:
+            raise TrainConfigError(
+                f"Captions are read in windows of {len(lengths)} different lengths, which do not stack.",
+                f"Set batch_size: 1 and accumulation: {config.batch_size * config.accumulation}.",
+            )
+
     def batch(self, items: Sequence[tuple[Item, int]], bucket: Bucket, *, config: TrainConfig, step: int) -> Batch:
         """The tensors of some pictures of one bucket.
 
