@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.conditions import Reference
 from workbench.errors import ModelError, RecipeError
 from workbench.models.catalog import Model
 from workbench.models.families import FAMILIES
 from workbench.models.fingerprint import FileHashes
+from workbench.models.inputs import Inputs
 from workbench.panels.banner import Banner
-from workbench.panels.forms import PICTURES, RecipeForm
+from workbench.panels.forms import RecipeForm
 from workbench.recipe import Adapter, Recipe
 
 
@@ -34,6 +36,10 @@ class Shelf:
     def adapters(self) -> list[str]:
         return ["stars", "stripes"]
 
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(Path("nowhere"))
+
 
 def _model(name: str, distilled: bool) -> Model:
     family = FAMILIES["flux2-klein-nano"]
@@ -47,6 +53,7 @@ def form() -> RecipeForm:
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 adapters = st.builds(Adapter, name=texts.filter(bool), weight=st.floats(-10, 10))
+names = st.sampled_from(["a.png", "folder/b.png", "c" * 64])  # of no file: a form holds what is typed
 recipes = st.builds(
     Recipe,
     model=st.sampled_from(["klein-nano-base", "klein-nano"]),
@@ -60,6 +67,13 @@ recipes = st.builds(
     max_sequence_length=st.none() | st.integers(8, 4096),
     precision=st.sampled_from([None, "float32", "bfloat16"]),
     adapters=st.lists(adapters, max_size=2).map(tuple),
+    references=st.lists(
+        st.builds(Reference, picture=names, size=st.sampled_from(["fit", "exact", "64x96"])), max_size=2
+    ).map(tuple),
+    image=st.none() | names,
+    strength=st.none() | st.floats(0, 1),
+    mask=st.none() | names,
+    margins=st.none() | st.tuples(*[st.integers(0, 8192)] * 4),
 )
 
 SHARED = RecipeForm(Shelf())
@@ -72,8 +86,8 @@ def test_round_trip(recipe: Recipe) -> None:
 
 
 def test_every_field_of_a_recipe_is_on_the_form(form: RecipeForm) -> None:
-    shown = {*form.controls, "model", "adapters"}
-    assert shown == set(Recipe.model_fields) - set(PICTURES)
+    shown = {*form.controls, "model", "adapters", *form.pictures.value}
+    assert shown == set(Recipe.model_fields) - {"task"}  # which the other fields tell
 
 
 def test_tooltips_say_unit_and_range(form: RecipeForm) -> None:

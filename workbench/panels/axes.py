@@ -34,6 +34,10 @@ EXAMPLES = {
     SETTINGS: "one a line, as\nquick: {steps: 4, guidance_scale: 1}",
     ADAPTERS: "none, name, other name",
     WEIGHTS: "0-1 [5]",
+    "references": "a.png, b.png   or   [[a.png, b.png], []]",
+    "image": "a.png, b.png",
+    "mask": "a.png, b.png",
+    "margins": "['0,0,64,0', '64,0,64,0']",
     "prompt": "one prompt a line",
     "negative_prompt": "one prompt a line",
 }

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 
 from workbench.models.catalog import Model
+from workbench.models.inputs import Inputs
 from workbench.panels.adapters import AdapterRows
 from workbench.panels.banner import Banner
 from workbench.panels.fields import Control
+from workbench.panels.inputs import PictureFields
 from workbench.recipe import Recipe
 
 DICE = 2**32  # thrown seeds are short enough to read out; typed ones may have 63 bits
-PICTURES = ("task", "references", "image", "strength", "mask", "margins")
 
 
 class Catalog(Protocol):
@@ -37,6 +38,11 @@ class Catalog(Protocol):
         """Names of known adapters."""
         ...
 
+    @property
+    def inputs(self) -> Inputs:
+        """Where uploaded pictures are kept."""
+        ...
+
 
 class RecipeForm(widgets.VBox):
     """Fields of a recipe as controls.
@@ -52,7 +58,6 @@ class RecipeForm(widgets.VBox):
         self._banner = banner or Banner()
         self._listeners: list[Callable[[], None]] = []
         self._quiet = False
-        self._pictures: dict[str, Any] = {}
         self.controls = {
             name: Control(name, label)
             for name, label in [
@@ -71,6 +76,7 @@ class RecipeForm(widgets.VBox):
         self.model.tooltip = Recipe.model_fields["model"].description
         self.model.add_class("wb-field-model")
         self.adapters = AdapterRows(catalog.adapters(), self._changed)
+        self.pictures = PictureFields(catalog.inputs, self._changed, self._banner)
         self.dice = _button("random", "A new random seed", "wb-dice")
         self.swap = _button("exchange", "Swap width and height", "wb-swap")
         self.dice.on_click(self._banner.guarded(lambda _: self._throw()))
@@ -86,7 +92,8 @@ class RecipeForm(widgets.VBox):
     def _rows(self) -> list[widgets.Widget]:
         at = {name: control.widget for name, control in self.controls.items()}
         more = widgets.Accordion(
-            [widgets.VBox([self.adapters, at["max_sequence_length"], at["precision"]])], titles=("More",)
+            [self.pictures, widgets.VBox([self.adapters, at["max_sequence_length"], at["precision"]])],
+            titles=("Pictures", "More"),
         )
         more.add_class("wb-more")
         return [
@@ -108,7 +115,9 @@ class RecipeForm(widgets.VBox):
             RecipeError: a field is no number, or out of range.
         """
         values: dict[str, Any] = {name: control.value for name, control in self.controls.items()}
-        return Recipe.parse({"model": self.model.value, **values, "adapters": self.adapters.value, **self._pictures})
+        return Recipe.parse(
+            {"model": self.model.value, **values, "adapters": self.adapters.value, **self.pictures.value}
+        )
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
@@ -118,7 +127,7 @@ class RecipeForm(widgets.VBox):
             for name, control in self.controls.items():
                 control.value = getattr(recipe, name)
             self.adapters.value = recipe.adapters
-            self._pictures = {name: getattr(recipe, name) for name in PICTURES}
+            self.pictures.show(recipe)
         finally:
             self._quiet = False
         self._changed()

@@ -60,7 +60,18 @@ class GenerationPanel(Panel):
         self.file = widgets.Text("picture.png", layout=widgets.Layout(flex="1 1 100px", width="auto"))
         self.file.tooltip = "File name of the copy, relative to the notebook's folder."
         self.save_button = widgets.Button(description="Save a copy", icon="save", disabled=True)
-        for name in ("generate_button", "cancel_button", "save_button", "code_button"):
+        self.reference_button = widgets.Button(description="As reference", icon="plus", disabled=True)
+        self.reference_button.tooltip = "Add this picture to the references of the form."
+        self.image_button = widgets.Button(description="As image", icon="picture-o", disabled=True)
+        self.image_button.tooltip = "Start from this picture: picture to picture, mask, margins."
+        for name in (
+            "generate_button",
+            "cancel_button",
+            "save_button",
+            "code_button",
+            "reference_button",
+            "image_button",
+        ):
             getattr(self, name).add_class(f"wb-{name.removesuffix('_button')}")
         for name in ("progress", "status", "picture", "path", "file"):
             getattr(self, name).add_class(f"wb-{name}")
@@ -69,11 +80,14 @@ class GenerationPanel(Panel):
         self.generate_button.on_click(guarded(lambda _: self.generate()))
         self.cancel_button.on_click(guarded(lambda _: self.cancel()))
         self.save_button.on_click(guarded(lambda _: self.save(self.file.value)))
+        self.reference_button.on_click(guarded(lambda _: self.form.pictures.add_reference(self._keep())))
+        self.image_button.on_click(guarded(lambda _: self.form.pictures.start_from(self._keep())))
         self.code_button.observe(guarded(lambda _: self._show_code()), "value")
         stage = widgets.HBox([self.picture, self._hint]).add_class("wb-stage")
         actions = widgets.HBox([self.generate_button, self.cancel_button, self.progress]).add_class("wb-actions")
         files = widgets.HBox([self.code_button, self.file, self.save_button]).add_class("wb-actions")
-        parts = [stage, actions, self.banner, self.status, files, self.path, self.code]
+        again = widgets.HBox([self.reference_button, self.image_button]).add_class("wb-actions")
+        parts = [stage, actions, self.banner, self.status, files, again, self.path, self.code]
         return widgets.VBox(parts).add_class("wb-result")
 
     def generate(self) -> None:
@@ -108,6 +122,17 @@ class GenerationPanel(Panel):
         write_atomically(path, stored.path.read_bytes())
         self.path.value = f"Saved a copy as <b>{escape(str(path))}</b>"
         return path
+
+    def _keep(self) -> str:
+        """The digest of the shown picture among the inputs.
+
+        Raises:
+            StoreError: nothing is shown.
+        """
+        stored = self.session.store.get(self._shown[0]) if self._shown else None
+        if stored is None:
+            raise StoreError("There is no picture to use.", "Generate one first.")
+        return self.session.catalog.inputs.add(stored.path).digest
 
     def _body(self, recipe: Recipe) -> Any:
         def body(token: CancelToken) -> None:
@@ -178,7 +203,8 @@ class GenerationPanel(Panel):
     def _show_path(self, digest: str) -> None:
         stored = self.session.store.get(digest)
         self.path.value = f"Kept as {escape(str(stored.path))}" if stored else ""
-        self.save_button.disabled = stored is None
+        for button in (self.save_button, self.reference_button, self.image_button):
+            button.disabled = stored is None
         self.file.value = f"picture-{digest[:8]}.png"
 
     def _restore(self, digest: str, recipe: Recipe) -> None:
