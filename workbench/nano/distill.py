@@ -131,6 +131,11 @@ def distill(
     )
 
 
+def whole_recipe(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The base's recipe with what the student's says otherwise."""
+    return base | own | {"training": base["training"] | own["training"]}
+
+
 def main() -> None:
     """Command line of the distillation script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,9 +146,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each, for busy CPUs")
     parser.add_argument("--stop-after", type=float, help="seconds; save and leave, run again to go on")
     args = parser.parse_args()
-    config = yaml.safe_load(args.config.read_text())
+    config = whole_recipe(
+        yaml.safe_load((args.base / "recipe.yaml").read_text()), yaml.safe_load(args.config.read_text())
+    )
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "recipe.yaml").write_text(args.config.read_text())
+    (args.out / "recipe.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     task = partial(distill, base=args.base, device=args.device, stop_after=args.stop_after)
     run_workers(args.workers, task, config, args.out)
 
