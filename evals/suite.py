@@ -184,7 +184,7 @@ def load_suite(name: str | Path = "nano-1") -> Suite:
     """
     text = str(name)
     head, colon, tail = text.partition(":")
-    if colon and tail and len(head) > 1 and not text.endswith(".json"):  # one letter is a drive on Windows
+    if colon and tail and len(head) > 1 and not Path(text).is_file():  # one letter is a drive on Windows
         from evals.loaders import load_public
 
         return load_public(head, Path(tail))

@@ -5,13 +5,13 @@ It is asked to copy, not to correct; measured on misspelt words, such models sti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from evals.adherence.vqa import TransformersVQA
+from evals.scoring import ScorerError
 from evals.typography.ocr import OcrError, Reading, Region
 
 QUESTION = (
@@ -22,45 +22,28 @@ NONE = "no text"
 MOST_TOKENS = 512
 
 
-class VisionLanguageOcr:
-    """Any image-text-to-text model that transformers loads, from a local folder.
+class VisionLanguageOcr(TransformersVQA):
+    """Any image-text-to-text model that transformers loads; it gets pictures as the question answerer gives them.
 
     Args:
-        folder: the model's folder with its processor; nothing is downloaded and no code from it is run.
-        device: "cpu", "cuda", "mps".
-        dtype: name of the weights' type, e.g. "bfloat16"; default: as saved.
+        source: a folder, or the name of a model in the local cache of the hub; nothing is downloaded.
+        device: torch device; default: the best there is.
         most_tokens: an answer is cut after so many tokens, which is an error of that picture.
 
     Raises:
-        OcrError: the folder holds no such model, or it cannot be loaded.
+        OcrError: the weights are not here, or cannot be loaded.
     """
 
-    name = "vlm"
     alphabet = None
 
-    def __init__(
-        self, folder: str | Path, *, device: str = "cpu", dtype: str = "auto", most_tokens: int = MOST_TOKENS
-    ) -> None:
-        folder = Path(folder)
-        if not (folder / "config.json").is_file():
-            raise OcrError(
-                f"There is no model in {str(folder)!r}.",
-                "Download one first, e.g. `hf download Qwen/Qwen2.5-VL-7B-Instruct --local-dir FOLDER`.",
-            )
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
+    def __init__(self, source: str | Path, *, device: str | None = None, most_tokens: int = MOST_TOKENS) -> None:
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
-            self._model: Any = AutoModelForImageTextToText.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=dtype
-            )
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            raise OcrError(
-                f"The model in {str(folder)!r} cannot be loaded: {error}.", "It needs safetensors and a processor."
-            ) from None
-        self._model.to(device).eval()
+            super().__init__(source, device=device)
+            self._model, self._tokenizer  # noqa: B018  # load now: a missing file is one error, not one a picture
+        except ScorerError as error:
+            raise OcrError(error.message, error.remedy) from None
         self.most_tokens = most_tokens
-        self.version = f"{folder.name}-{_digest(folder)}-{dtype}-{most_tokens}"
+        self.version = f"{self.version}-{most_tokens}"
 
     def read(self, pictures: Sequence[Image.Image]) -> list[Reading]:
         """See `OCR.read`."""
@@ -69,11 +52,8 @@ class VisionLanguageOcr:
     def _read(self, picture: Image.Image) -> Reading:
         import torch
 
-        talk = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
         try:
-            text = self._processor.apply_chat_template(talk, add_generation_prompt=True)
-            inputs = self._processor(text=text, images=picture.convert("RGB"), return_tensors="pt")
-            inputs = inputs.to(self._model.device)
+            inputs = self._inputs(picture.convert("RGB"), QUESTION)
             with torch.inference_mode():
                 tokens = self._model.generate(**inputs, do_sample=False, max_new_tokens=self.most_tokens)
             answer = tokens[0, inputs["input_ids"].shape[1] :]
@@ -81,7 +61,7 @@ class VisionLanguageOcr:
             return Reading(error=f"{self.name} failed: {type(error).__name__}: {error}")
         if len(answer) >= self.most_tokens:
             return Reading(error=f"the answer was not finished after {self.most_tokens} tokens")
-        return answered(self._processor.decode(answer, skip_special_tokens=True))
+        return answered(self._tokenizer.decode(answer, skip_special_tokens=True))
 
 
 def answered(answer: str) -> Reading:
@@ -90,11 +70,3 @@ def answered(answer: str) -> Reading:
     if len(lines) == 1 and lines[0].strip(" .!").casefold() == NONE:
         return Reading()
     return Reading(tuple(Region(line) for line in lines))
-
-
-def _digest(folder: Path) -> str:
-    """Eight hexadecimal digits over names and sizes of the weights and over the configuration: cheap for gigabytes."""
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {path.stat().st_size}".encode())
-    return digest.hexdigest()[:8]

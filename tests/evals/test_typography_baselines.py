@@ -21,15 +21,11 @@ ROWS = [row for name in ("short", "long", "regions") for row in load_suite(f"typ
 LATIN = [row.ask["text"] for row in ROWS if row.kind not in ("chinese", "no text")]
 
 
-def means(baseline: Baseline, seeds: range = range(1)) -> dict[str, float]:
+def means(baseline: Baseline) -> dict[str, float]:
     """Mean of each metric over all texts, as a reader that never errs would see them."""
-    found = [
-        measure(asked, baseline.writes(asked, seed * len(LATIN) + place))
-        for seed in seeds
-        for place, asked in enumerate(LATIN)
-    ]
-    kept = {name: [values[name] for values in found if values[name] is not None] for name in found[0]}
-    return {name: statistics.fmean(values) for name, values in kept.items() if values}  # type: ignore[type-var]
+    found = [measure(asked, baseline.writes(asked, place)) for place, asked in enumerate(LATIN)]
+    kept = {name: [value for values in found if (value := values[name]) is not None] for name in found[0]}
+    return {name: statistics.fmean(values) for name, values in kept.items() if values}
 
 
 def test_the_oracle_is_perfect() -> None:
@@ -56,19 +52,19 @@ def spellable(text: str) -> int:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.3, 1.0])
-@pytest.mark.parametrize("view", VIEWS)
-def test_the_misspellers_accuracy_is_one_minus_p(p: float, view: str) -> None:
-    right = total = 0.0
-    for seed in range(4):
-        for place, asked in enumerate(LATIN):
-            words = sum(spellable(text) for text in asked)
-            if words < sum(len(text.split()) for text in asked):
-                continue  # signs such as "&" cannot be misspelt
-            accuracy = measure(asked, misspeller(p).writes(asked, 1000 * seed + place))[f"word_accuracy_{view}"]
-            assert accuracy is not None
-            right, total = right + accuracy * words, total + words
+def test_the_misspellers_accuracy_is_one_minus_p(p: float) -> None:
+    right, total = dict.fromkeys(VIEWS, 0.0), 0
+    for place, asked in enumerate(LATIN):
+        words = sum(spellable(text) for text in asked)
+        if words < sum(len(text.split()) for text in asked):
+            continue  # signs such as "&" cannot be misspelt
+        values = measure(asked, misspeller(p).writes(asked, place))
+        total += words
+        for view in VIEWS:
+            right[view] += (values[f"word_accuracy_{view}"] or 0) * words
     error = (p * (1 - p) / total) ** 0.5  # of a share of independent words
-    assert abs(right / total - (1 - p)) <= 3.5 * error + 1e-12
+    for view in VIEWS:
+        assert abs(right[view] / total - (1 - p)) <= 3 * error + 1e-9
 
 
 def test_the_misspeller_changes_one_letter() -> None:
@@ -93,7 +89,7 @@ def test_the_shuffler_keeps_words_and_breaks_sentences() -> None:
 
 
 def test_more_faults_score_worse() -> None:
-    found = [means(misspeller(p)) for p in (0.0, 0.2, 0.5, 1.0)]
+    found = [means(misspeller(p)) for p in (0.0, 0.3, 1.0)]
     for name in ("word_accuracy_strict", "ned_strict", "sentence_accuracy_strict", "ned_anytext"):
         assert all(a[name] > b[name] for a, b in pairwise(found))
     assert all(a["cer_strict"] < b["cer_strict"] for a, b in pairwise(found))

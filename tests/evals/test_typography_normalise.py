@@ -79,7 +79,7 @@ def test_quotation_marks(prompt: str, wanted: tuple[str, ...]) -> None:
     assert quoted(prompt) == wanted
 
 
-def sample(prompt: str = "", **ask: object) -> Sample:
+def sample(prompt: str = "", /, **ask: object) -> Sample:
     return Sample(Image.new("RGB", (8, 8)), prompt, "0" * 64, ask)
 
 
@@ -96,7 +96,7 @@ def test_the_row_goes_before_the_prompt() -> None:
 )
 def test_what_cannot_be_measured_is_said(ask: dict[str, object]) -> None:
     with pytest.raises(AskedTextError):
-        asked_of(sample(**ask))
+        asked_of(sample("", **ask))
 
 
 def test_every_view_has_a_name() -> None:
