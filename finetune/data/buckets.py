@@ -56,22 +56,19 @@ def fit(size: Size, *, resolution: int, step: int, max_aspect: float, min_side: 
     first = -(-min_side // step) * step
     widest = min(width, int(resolution * sqrt(max_aspect)))
     for across in range(first, widest + 1, step):
-        ideal = across * height / width
-        for down in {int(ideal) // step * step, (int(ideal) // step + 1) * step, _down(across, size, resolution, step)}:
-            if not first <= down <= height or across * down > resolution**2:
-                continue
-            if max(across, down) > max_aspect * min(across, down):
-                continue
+        least = max(first, -int(-across / max_aspect // step) * step)
+        most = int(min(height, resolution**2 / across, across * max_aspect) // step) * step
+        if least > most:
+            continue
+        ideal = (
+            across * height // width // step * step
+        )  # the height that cuts nothing off lies between it and a step more
+        for down in {min(max(ideal + more, least), most) for more in (0, step)}:
             share = min(across * height, down * width) / max(across * height, down * width)
             rank = (round(share * across * down / resolution**2, 12), share, across * down)
             if best is None or rank > best[0]:
                 best = rank, (across, down)
     return best and best[1]
-
-
-def _down(across: int, size: Size, resolution: int, step: int) -> int:
-    """The tallest side that goes with `across`; the right one where the aspect of the picture is out of bounds."""
-    return min(size[1], resolution**2 // across) // step * step
 
 
 def geometry(size: Size, target: Size, *, digest: str, variant: int, crops: int, flip: bool) -> Geometry:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from finetune.data.buckets import Bucket, Geometry, Size, fit, geometry
 from finetune.data.config import PLACEHOLDER, DataConfig, source_name
-from finetune.data.pictures import Blob, cut, decode, decode_mask
+from finetune.data.errors import PictureError
+from finetune.data.pictures import Blob, content_digest, cut, decode, decode_mask
 from finetune.data.scan import Part, Scanned
 from finetune.data.sizes import Sizes, resolutions_of, step_of
 
@@ -66,7 +67,7 @@ class Example:
         Raises:
             PictureError: the file is no longer what it was.
         """
-        return cut(decode(self._picture), self.geometry(bucket, variant))
+        return cut(_unchanged(decode(self._picture), self.digest, self._picture), self.geometry(bucket, variant))
 
     def references_for(self, bucket: Bucket, variant: int = 0) -> tuple[Image.Image, ...]:
         """The reference pictures, of the sizes in `bucket.references`.
@@ -74,13 +75,15 @@ class Example:
         A reference as large as the picture is cut exactly as it; another one is cut at its own centre.
         """
         return tuple(
-            cut(decode(blob), self._reference_geometry(part, size, bucket, variant))
+            cut(_unchanged(decode(blob), part.digest, blob), self._reference_geometry(part, size, bucket, variant))
             for blob, part, size in zip(self._references, self.references, bucket.references, strict=True)
         )
 
     def mask_for(self, bucket: Bucket, variant: int = 0) -> Image.Image | None:
         """The mask as 8-bit grey of the bucket's size, cut as the picture; None: everything counts."""
-        return None if self._mask is None else cut(decode_mask(self._mask), self.geometry(bucket, variant))
+        if self._mask is None or self.mask is None:
+            return None
+        return cut(_unchanged(decode_mask(self._mask), self.mask.digest, self._mask), self.geometry(bucket, variant))
 
     def geometry(self, bucket: Bucket, variant: int = 0) -> Geometry:
         """Where the picture is cut for `bucket`."""
@@ -121,6 +124,15 @@ class Example:
             "regularisation": self.regularisation,
             "buckets": [str(bucket) for bucket in self.buckets],
         }
+
+
+def _unchanged(picture: Image.Image, digest: str, blob: Blob) -> Image.Image:
+    """`picture`, when it is the one that was read; what is trained on is what the fingerprint says."""
+    if content_digest(picture) != digest:
+        raise PictureError(
+            f"The picture {blob.label} was changed after the data set was read.", "Begin the run again with it."
+        )
+    return picture
 
 
 def buckets_of(size: Size, references: Sequence[Size], config: DataConfig, sizes: Sizes) -> tuple[Bucket, ...]:

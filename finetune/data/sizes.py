@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.data.config import DataConfig
 from finetune.data.errors import DataConfigError
 from workbench.errors import nearest
 from workbench.models.families import FAMILIES, Family
-
-MIN_SIDE, MAX_SIDE = 64, 2048  # pixels, for architectures that the engine has no row for
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,7 @@ def _by_name(name: str) -> Sizes:
     if name not in TRAIN_FAMILIES:
         raise DataConfigError(f"There is no model family {name!r}.", nearest(name, {*FAMILIES, *TRAIN_FAMILIES}))
     row: Any = TRAIN_FAMILIES[name]
-    return Sizes(
-        title=row.title,
-        multiple=row.size_multiple,
-        resolution=row.resolution,
-        min_side=MIN_SIDE,
-        max_pixels=MAX_SIDE * MAX_SIDE,
-        references=row.references,
-        tokens=row.max_sequence_length,
-    )
+    return replace(sizes_of(row.row()), references=row.references)
 
 
 def resolutions_of(config: DataConfig, sizes: Sizes) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.data.config import Source, source_name
 from finetune.data.entries import Entry, captions_of, checked_text, reference_columns
-from finetune.data.errors import DataError
+from finetune.data.errors import DataError, PictureError
 from finetune.data.pictures import FileBlob
 
 
@@ -21,12 +21,15 @@ class RowBlob:
     row: int
     column: str
     label: str
+    paths: bool  # whether a cell may name a file: only in data sets that `datasets` itself has put on this machine
 
     def read(self) -> bytes:
-        """The bytes of the cell, or of the file that it names."""
+        """The bytes of the cell, or of the file that it names; raises `PictureError` when there are none."""
         cell = self.rows[self.row][self.column]
         if cell.get("bytes") is not None:
             return bytes(cell["bytes"])
+        if not self.paths:
+            raise PictureError(f"There are no bytes in {self.label}.", "Write the pictures into the table.")
         return FileBlob(Path(cell["path"])).read()
 
 
@@ -54,7 +57,7 @@ def table_entries(source: Source, path: Path, kind: str) -> Iterator[Entry]:
         where = f"row {number} of {source.path!r}"
 
         def blob(name: str, number: int = number, where: str = where) -> RowBlob:
-            return RowBlob(alone[name], number, name, f"{where}, column {name!r}")
+            return RowBlob(alone[name], number, name, f"{where}, column {name!r}", paths=kind == "hub")
 
         yield Entry(
             id=f"{prefix}/{number:06d}",
@@ -80,6 +83,8 @@ def _load(source: Source, path: Path, kind: str) -> Any:
         arguments: dict[str, Any] = {"path": "parquet", "data_files": files, "split": "train"}
     else:
         arguments = {"path": source.path, "split": source.split}
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()  # the scan has one of its own
     try:
         return datasets.load_dataset(**arguments)
     except Exception as error:  # noqa: BLE001 - the library raises errors of many packages
@@ -88,12 +93,19 @@ def _load(source: Source, path: Path, kind: str) -> Any:
             f"The data set {source.path!r} cannot be read: {type(error).__name__}: {said}.",
             "Check the name, the split and the network.",
         ) from None
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def _undecoded(source: Source, rows: Any, name: str) -> Any:
     """`rows` with the pictures of one column as {bytes, path}, so that decoding is ours."""
     import datasets
 
+    kind = rows.features[name]
+    # A struct of bytes and path is a picture that was written without the library's own mark; text would be a path.
+    if not isinstance(kind, (datasets.Image, dict)) and getattr(kind, "dtype", "") != "binary":
+        raise DataError(f"The column {name!r} of {source.path!r} holds no pictures.", "Name another column.")
     try:
         return rows.cast_column(name, datasets.Image(decode=False))
     except Exception:  # noqa: BLE001 - as above
