@@ -1,0 +1,1 @@
+"""Panels of the trainer: thin views, as those of the workbench."""
