@@ -118,7 +118,7 @@ def test_text_features_are_bit_equal_to_inference(tiny_klein: TinyKlein, picture
                 caption, max_sequence_length=base.row.max_sequence_length, text_encoder_out_layers=base.row.text_layers
             )
         assert torch.equal(ours.embeds, theirs)
-        assert warning.startswith("The caption is too long")  # the tiny tokenizer has one token a letter
+        assert bool(warning) == bool(caption)  # the tiny tokenizer has one token a letter, too many for all but ""
 
 
 def test_a_resumed_run_gives_the_same_bits(pictures: Path, catalog: ModelCatalog) -> None:

@@ -1,0 +1,249 @@
+"""The training loop against a loop written from the formulas of diffusers' klein script: same work, side by side.
+
+Both loops train the same adapter (float32, same layers, same rank, same initial weights) on the same cached latents
+and text features with AdamW, and take turns step by step, so that a busy machine slows both alike. The reference draws
+its timesteps from the scheduler's table, indexes it per example, packs and unpacks tokens with ids as the pipeline's
+helpers do, and reads the loss every step, as the script does.
+
+Run: `python benchmarks/finetune.py [--model NAME] [--steps N] [--json FILE]`, on a GPU with `--shape klein-4b` for
+random weights of the published sizes (1024 px, rank 16, bfloat16 base).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finetune.adapters import attach
+from finetune.batch import Batch, Text
+from finetune.config import AdapterConfig, TimestepConfig
+from finetune.families import TRAIN_FAMILIES
+from finetune.objective import flow_losses
+from finetune.sampling import draw_sigma, generator
+
+FAMILY = TRAIN_FAMILIES["flux2-klein"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a run: transformer arguments, tokens, and precision of the base."""
+
+    transformer: dict[str, Any]
+    side: int  # rows and columns of picture tokens
+    text: int  # text tokens
+    rank: int
+    dtype: torch.dtype
+
+
+KLEIN = {"in_channels": 128, "attention_head_dim": 128, "guidance_embeds": False}
+SHAPES = {
+    "nano": Shape(
+        {"in_channels": 64, "num_layers": 3, "num_single_layers": 6, "attention_head_dim": 32, "num_attention_heads": 6,
+         "joint_attention_dim": 576, "axes_dims_rope": (8, 8, 8, 8), "guidance_embeds": False},
+        4, 24, 16, torch.float32,
+    ),
+    "klein-4b": Shape(
+        KLEIN | {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
+        64, 512, 16, torch.bfloat16,
+    ),
+    "klein-9b": Shape(
+        KLEIN | {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288},
+        64, 512, 16, torch.bfloat16,
+    ),
+}  # fmt: skip
+
+
+def build(shape: Shape, device: torch.device, *, checkpointing: bool) -> tuple[Any, list[nn.Parameter]]:
+    """A transformer of random weights with a fresh adapter, and the adapter's parameters."""
+    from diffusers import Flux2Transformer2DModel
+
+    torch.manual_seed(0)
+    with torch.device(device):
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(shape.dtype)
+        try:
+            model = Flux2Transformer2DModel(**shape.transformer)
+        finally:
+            torch.set_default_dtype(default)
+    model.train()
+    if checkpointing:
+        model.enable_gradient_checkpointing()
+    return model, attach(model, AdapterConfig(rank=shape.rank), FAMILY.blocks, 0)
+
+
+def features(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
+    """One cached picture (1, C, H, W), float32, and one cached text (1, L, D)."""
+    channels, width = shape.transformer["in_channels"], shape.transformer["joint_attention_dim"]
+    latents = torch.randn(1, channels, shape.side, shape.side, device=device)
+    return latents, torch.randn(1, shape.text, width, device=device, dtype=shape.dtype)
+
+
+class Ours:
+    """A step as `finetune.loop` makes it."""
+
+    def __init__(self, shape: Shape, model: Any, parameters: list[nn.Parameter], cached: tuple[Tensor, Tensor]) -> None:
+        self.shape, self.model, self.parameters = shape, model, parameters
+        self.device = cached[0].device
+        self.clean, self.text = cached[0].flatten(2).transpose(1, 2).cpu(), cached[1]
+        self.optimiser = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+        self.call: Any = model
+        self.number = 0
+
+    def step(self) -> None:
+        """One optimiser step, noise drawn on the host as in a run."""
+        self.number += 1
+        random = generator(0, "noise", self.number, 0)
+        sigma = draw_sigma(TimestepConfig(), self.shape.side**2, random).view(1)
+        noise = torch.randn(self.clean.shape, generator=random)
+        batch = Batch(
+            ("x",), self.clean, noise, sigma, Text(self.text), (self.shape.side, self.shape.side), torch.ones(1)
+        )
+        batch = batch.to(self.device, self.shape.dtype)
+        loss = flow_losses(FAMILY, self.model, batch, dtype=self.shape.dtype, call=self.call).sum()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        if not math.isfinite(float(norm) + float(loss.detach())):
+            raise ArithmeticError("not finite")
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+
+class Reference:
+    """A step from the formulas of diffusers' script for klein, with its host work."""
+
+    def __init__(self, shape: Shape, model: Any, parameters: list[nn.Parameter], cached: tuple[Tensor, Tensor]) -> None:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        self.shape, self.model, self.parameters = shape, model, parameters
+        self.latents, self.text = cached
+        self.device = self.latents.device
+        self.optimiser = torch.optim.AdamW(parameters, lr=1e-4)
+        self.scheduler = FlowMatchEulerDiscreteScheduler()
+
+    def step(self) -> None:
+        """One optimiser step."""
+        from diffusers import Flux2KleinPipeline
+        from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
+
+        dtype = self.shape.dtype
+        latents = self.latents.to(dtype)
+        ids = Flux2KleinPipeline._prepare_latent_ids(latents).to(self.device)
+        noise = torch.randn_like(latents)
+        u = compute_density_for_timestep_sampling("none", batch_size=len(latents), logit_mean=0.0, logit_std=1.0,
+                                                  mode_scale=1.29)  # fmt: skip
+        timesteps = self.scheduler.timesteps[(u * 1000).long()].to(self.device)
+        sigmas = self._sigmas(timesteps, latents.ndim, dtype)
+        noisy = (1.0 - sigmas) * latents + sigmas * noise
+        tokens = Flux2KleinPipeline._pack_latents(noisy)
+        text_ids = Flux2KleinPipeline._prepare_text_ids(self.text).to(self.device)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            prediction = self.model(
+                hidden_states=tokens, timestep=timesteps / 1000, guidance=None, encoder_hidden_states=self.text,
+                txt_ids=text_ids, img_ids=ids, return_dict=False,
+            )[0]  # fmt: skip
+        prediction = Flux2KleinPipeline._unpack_latents_with_ids(prediction[:, : tokens.shape[1]], ids)
+        weighting = compute_loss_weighting_for_sd3("none", sigmas=sigmas)
+        error = weighting.float() * (prediction.float() - (noise - latents).float()) ** 2
+        loss = torch.mean(error.reshape(len(latents), -1), 1).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        loss.detach().item()
+
+    def _sigmas(self, timesteps: Tensor, dimensions: int, dtype: torch.dtype) -> Tensor:
+        sigmas = self.scheduler.sigmas.to(device=self.device, dtype=dtype)
+        table = self.scheduler.timesteps.to(self.device)
+        sigma = sigmas[[(table == each).nonzero().item() for each in timesteps]]
+        return sigma.view(-1, *[1] * (dimensions - 1))
+
+
+def clock(device: torch.device, work: Callable[[], None]) -> float:
+    """Seconds: of the wall on a GPU, of this process's processor time elsewhere, where others share the machine."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        return time.perf_counter() - began
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def overhead(ours: Ours, steps: int) -> float:
+    """Share of a step that is not forward, backward or optimiser: drawing, packing, moving, checking."""
+    device, batch = ours.device, None
+    random = generator(0, "noise", 1, 0)
+    noise = torch.randn(ours.clean.shape, generator=random)
+    fixed = Batch(
+        ("x",), ours.clean, noise, torch.tensor([0.5]), Text(ours.text), (ours.shape.side,) * 2, torch.ones(1)
+    )
+    batch = fixed.to(device, ours.shape.dtype)
+
+    def bare() -> None:
+        flow_losses(FAMILY, ours.model, batch, dtype=ours.shape.dtype, call=ours.call).sum().backward()
+        ours.optimiser.step()
+        ours.optimiser.zero_grad(set_to_none=True)
+
+    pairs = [(clock(device, bare), clock(device, ours.step)) for _ in range(steps)]
+    return 1 - statistics.median(bare_s / whole for bare_s, whole in pairs)
+
+
+def main() -> None:
+    """Measure, print, and write the figures as JSON when asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="nano")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="ours only")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    device, shape = torch.device(options.device), SHAPES[options.shape]
+    model, parameters = build(shape, device, checkpointing=options.checkpointing)
+    cached = features(shape, device)
+    start = copy.deepcopy([each.detach().clone() for each in parameters])
+    ours, theirs = Ours(shape, model, parameters, cached), Reference(shape, model, parameters, cached)
+    if options.compile:
+        ours.call = torch.compile(model)
+    peaks = {}
+    for name, side in (("reference", theirs), ("ours", ours)):  # warm up, and the memory of each on its own
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        for _ in range(3):
+            side.step()
+        peaks[name] = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    with torch.no_grad():
+        for parameter, value in zip(parameters, start, strict=True):
+            parameter.copy_(value)
+    pairs = [(clock(device, theirs.step), clock(device, ours.step)) for _ in range(options.steps)]
+    figures = {
+        "shape": options.shape, "device": str(device), "dtype": str(shape.dtype), "torch": torch.__version__,
+        "threads": torch.get_num_threads(), "checkpointing": options.checkpointing, "compile": options.compile,
+        "adapter_parameters": sum(each.numel() for each in parameters),
+        "reference_s": statistics.median(pair[0] for pair in pairs),
+        "ours_s": statistics.median(pair[1] for pair in pairs),
+        "ratio": statistics.median(pair[0] / pair[1] for pair in pairs),
+        "overhead": overhead(ours, options.steps),
+        "peak_bytes": peaks,
+    }  # fmt: skip
+    for name, value in figures.items():
+        print(f"{name:20} {value:.4f}" if isinstance(value, float) else f"{name:20} {value}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
