@@ -253,9 +253,11 @@ class Execution:
 
     def _finish(self) -> None:
         if self.leads:
+            from finetune.card import write_card
             from finetune.finish import finish
 
             finish(self.folder, self.trainer, pattern=self.pattern, home=self.catalog.home)
+            write_card(self.folder)
 
     def _log_step(self) -> None:
         loss, peak = self.trainer.recent_loss(), peak_memory(self.device)

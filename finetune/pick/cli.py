@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=example("finetune export style style.safetensors", "finetune export style k.safetensors --step 200")
     )(export)
+    app.command(epilog=example("finetune card style"))(card)
 
 
 @guard
@@ -75,6 +76,7 @@ def pick(
     Draws checkpoints x weights on prompts that ask for what was learned and on unrelated ones, scores them, and compares
     them with the base. Pictures and scores that are there already are not made again.
     """
+    from finetune.card import write_card
     from finetune.pick.run import pick as pick_checkpoint
     from finetune.runfolder import find_run
     from workbench.store.files import check_writable, make_folder
@@ -92,6 +94,8 @@ def pick(
     with progress("pick") as listen:
         picked = pick_checkpoint(session, folder, chosen, listen=listen)
     files = picked.save(target)
+    if out is None:
+        files += write_card(folder)  # which tells what was found
     if json:
         print_json(picked.facts() | {"files": [str(path) for path in files]})
         return
@@ -117,6 +121,19 @@ def export(
     folder = find_run(run, home)
     export_checkpoint(folder, step, out, catalog_of(folder, home), format=naming, dtype=dtype)
     written(out, {"run": folder.name, "format": naming}, json=json)
+
+
+@guard
+def card(run: RunArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Write the model card of a run: data, settings, curves, previews, licence, and how to make it again."""
+    from finetune.card import write_card
+    from finetune.runfolder import find_run
+
+    files = write_card(find_run(run, home))
+    if json:
+        print_json([str(path) for path in files])
+    else:
+        typer.echo("\n".join(map(str, files)))
 
 
 def _config(path: Path | None, given: dict[str, Any], steps: int | None) -> PickConfig:
