@@ -46,10 +46,10 @@ def publish(run: Path, to: Path, *, vae: Path | None = None) -> None:
 
 
 def _curve(log: Path, last: int) -> list[dict[str, float | str]]:
-    """One record in ten of the training log; where a run went back to a checkpoint, the later try counts."""
+    """One record in three of the training log; where a run went back to a checkpoint, the later try counts."""
     records = {record["step"]: record for record in map(json.loads, log.read_text().splitlines())}
     steps = sorted(step for step in records if step <= last)
-    return [{key: records[step][key] for key in ("step", "bucket", "loss")} for step in steps[::10]]
+    return [{key: records[step][key] for key in ("step", "bucket", "loss")} for step in steps[::3]]
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def crops(rng: Random, count: int, crop: int) -> Tensor:
     """
     batch = np.empty((count, crop, crop, 3), np.uint8)
     for row in batch:
-        scene = recoloured(rng, sample_scene(rng)) if rng.random() < 0.6 else sample_scene(rng)
+        scene = some_scene(rng)
         size = rng.choice((96, 128, 128, 160, 256))
         picture = render(scene, size)
         item = rng.choice(scene.items)
@@ -57,6 +57,12 @@ def crops(rng: Random, count: int, crop: int) -> Tensor:
         x, y = min(max(x, 0), size - crop), min(max(y, 0), size - crop)
         row[:] = picture[y : y + crop, x : x + crop]
     return to_model(batch)
+
+
+def some_scene(rng: Random) -> Scene:
+    """A scene of the grammar, three times in five in random colours."""
+    scene = sample_scene(rng)
+    return recoloured(rng, scene) if rng.random() < 0.6 else scene
 
 
 def recoloured(rng: Random, scene: Scene) -> Scene:
@@ -131,7 +137,8 @@ def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) ->
     """Train the decoder of `out / "vae"` on whole pictures, and save the result to `out / "vae-polished"`."""
     torch.manual_seed(seed)
     rng = Random(seed + 2)
-    vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device).eval().requires_grad_(False)
+    vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device, memory_format=torch.channels_last)
+    vae.eval().requires_grad_(False)
     parts = (vae.decoder, vae.post_quant_conv)
     parameters = [parameter.requires_grad_() for part in parts for parameter in part.parameters()]
     steps = config["decoder_steps"]
@@ -140,9 +147,9 @@ def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) ->
         optimizer, config["decoder_learning_rate"], total_steps=steps, pct_start=0.05
     )
     for step in range(1, steps + 1):
-        size = rng.choice((64, 96, 128, 128, 128, 160))
+        size = rng.choice((96, 128, 128, 128, 160, 192))
         count = config["decoder_pixels"] // size**2
-        pictures = to_model(np.stack([render(sample_scene(rng), size) for _ in range(count)])).to(device)
+        pictures = to_model(np.stack([render(some_scene(rng), size) for _ in range(count)])).to(device)
         with torch.no_grad():
             latents = vae.encode(pictures).latent_dist.mode()
             scale = latents.std((0, 2, 3), keepdim=True) * config["decoder_noise"] * torch.rand(count, 1, 1, 1)
