@@ -34,7 +34,9 @@ def make_adherence() -> Suite:
             Prompt(id=f"{skill}-{number:03}", kind=skill, prompt=scene.prompt, ask=ask_of(scene))
             for number, scene in enumerate(rows, 1)
         ]
-    return _suite("nano-adherence-1", "objects, numbers, colours and places for the embedded model", prompts)
+    return _suite(
+        "nano-adherence-1", "objects, numbers, colours and places for the embedded model", prompts, "adherence-scenes"
+    )
 
 
 def make_edits() -> Suite:
@@ -50,7 +52,8 @@ def make_edits() -> Suite:
             )
             for number, edit in enumerate(rows, 1)
         ]
-    return _suite("nano-edits-1", "edits of one picture and compositions of several for the embedded model", prompts)
+    about = "edits of one picture and compositions of several for the embedded model"
+    return _suite("nano-edits-1", about, prompts, "edits", "adherence-scenes", "typography")
 
 
 def make_colours() -> Suite:
@@ -71,7 +74,7 @@ def make_colours() -> Suite:
         prompts.append(
             Prompt(id=f"recolour-{number:03}", kind="recolour", prompt=edit.prompt, ask=ask, references=specs(edit))
         )
-    return _suite("nano-colours-1", "shapes in HEX colours for the embedded model", prompts)
+    return _suite("nano-colours-1", "shapes in HEX colours for the embedded model", prompts, "hex-colour", "edits")
 
 
 def ask_of(scene: Scene) -> dict[str, Any]:
@@ -195,10 +198,10 @@ def _distinct(count: int, draw: Callable[[], T], key: Callable[[T], str]) -> lis
     return list(found.values())
 
 
-def _suite(name: str, about: str, prompts: list[Prompt]) -> Suite:
+def _suite(name: str, about: str, prompts: list[Prompt], *scorers: str) -> Suite:
     return Suite(
-        name=name, version=1, about=f"{len(prompts)} held-out prompts: {about}; seed {SEED}.", prompts=tuple(prompts),
-        source="written by this project's own generator", licence="Apache-2.0",
+        name=name, version=1, about=f"Held-out prompts: {about}; seed {SEED}.", prompts=tuple(prompts),
+        source="written by this project's own generator", licence="Apache-2.0", scorers=scorers,
     )  # fmt: skip
 
 

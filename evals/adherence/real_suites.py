@@ -65,7 +65,9 @@ def make_adherence() -> Suite:
         *_rows("position", _positions(rng)),
         *_rows("color_attr", _attributes(rng)),
     ]
-    return _suite("adherence-1", "GenEval's six skills in sentences of our own, for real models", prompts)
+    return _suite(
+        "adherence-1", "GenEval's six skills in sentences of our own, for real models", prompts, "geneval-mask2former"
+    )
 
 
 def make_edits() -> Suite:
@@ -81,7 +83,8 @@ def make_edits() -> Suite:
                     references=specs(edit, width=EDIT_SIDE), width=EDIT_SIDE, height=EDIT_SIDE,
                 )
             )  # fmt: skip
-    return _suite("edits-1", "edits of drawn scenes whose outcome can be measured, for real models", prompts)
+    about = "edits of drawn scenes whose outcome can be measured, for real models"
+    return _suite("edits-1", about, prompts, "edits", "typography")
 
 
 def make_colours() -> Suite:
@@ -107,7 +110,8 @@ def make_colours() -> Suite:
                     id=f"{kind}-{number:03}", kind=kind, prompt=sentence, ask=ask | {"colour": code}, cluster=code
                 )
             )  # fmt: skip
-    return _suite("colours-1", "HEX colours on a background, a flat shape and a thing, for real models", prompts)
+    about = "HEX colours on a background, a flat shape and a thing, for real models"
+    return _suite("colours-1", about, prompts, "hex-colour")
 
 
 def _singles(rng: Random) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -200,10 +204,10 @@ def _rows(kind: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[Prompt]
     ]
 
 
-def _suite(name: str, about: str, prompts: list[Prompt]) -> Suite:
+def _suite(name: str, about: str, prompts: list[Prompt], *scorers: str) -> Suite:
     return Suite(
-        name=name, version=1, about=f"{len(prompts)} prompts: {about}; seed {SEED}.", prompts=tuple(prompts),
-        source="written by this project's own generator", licence="Apache-2.0",
+        name=name, version=1, about=f"{about[0].upper()}{about[1:]}; seed {SEED}.", prompts=tuple(prompts),
+        source="written by this project's own generator", licence="Apache-2.0", scorers=scorers,
     )  # fmt: skip
 
 

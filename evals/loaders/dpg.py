@@ -74,7 +74,8 @@ def _load(path: Path, content: bytes, name: str, *, skip: int) -> Suite:
     if not prompts:
         raise SuiteError(f"The file {path.name!r} holds no question.")
     return Suite(
-        name=name, version=1, about=f"DPG-Bench, {len(prompts)} long prompts; its score is the metric dpg.",
+        name=name, version=1, scorers=("questions",),
+        about=f"DPG-Bench, {len(prompts)} long prompts; its score is the metric dpg.",
         notes=(*notes, *count_note("DPG-Bench", Counter({"dense": len(texts)}), {"dense": PROMPTS})),
         prompts=tuple(prompts),
     )  # fmt: skip

@@ -30,7 +30,8 @@ def load(path: Path, content: bytes) -> Suite:
     if not prompts:
         raise SuiteError(f"The file {path.name!r} holds no prompt.")
     return Suite(
-        name="geneval", version=1, about=f"GenEval, {len(prompts)} prompts of {len(kinds)} skills.",
+        name="geneval", version=1, scorers=("geneval-mask2former",),
+        about=f"GenEval, {len(prompts)} prompts of {len(kinds)} skills.",
         notes=count_note("GenEval", kinds, PUBLISHED), prompts=tuple(prompts),
     )  # fmt: skip
 

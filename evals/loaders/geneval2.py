@@ -36,6 +36,7 @@ def load(path: Path, content: bytes) -> Suite:
     if not prompts:
         raise SuiteError(f"The file {path.name!r} holds no prompt.")
     return Suite(
-        name="geneval2", version=1, about=f"GenEval 2, {len(prompts)} prompts; its headline is soft_tifa_gm.",
+        name="geneval2", version=1, scorers=("questions",),
+        about=f"GenEval 2, {len(prompts)} prompts; its headline is soft_tifa_gm.",
         notes=count_note("GenEval 2", kinds, PUBLISHED), prompts=tuple(prompts),
     )  # fmt: skip

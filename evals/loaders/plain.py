@@ -84,6 +84,7 @@ def _suite(name: str, title: str, path: Path, rows: list[tuple[str, str]]) -> Su
     return Suite(
         name=name,
         version=1,
+        scorers=("vqascore",),
         about=f"{title}, {len(rows)} prompts of {len(numbers)} categories.",
         prompts=tuple(prompts),
     )
