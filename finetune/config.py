@@ -25,7 +25,6 @@ ScheduleKind = Literal["constant", "cosine", "linear"]
 TimestepKind = Literal["logit_normal_shift", "logit_normal", "uniform", "mode", "shift"]
 WeightingKind = Literal["none", "sigma_sqrt", "cosmap"]
 TrainPrecision = Literal["auto", "float32", "bfloat16"]
-Quantisation = Literal["none", "int8", "nf4"]
 Checkpointing = Literal["none", "all"]
 
 
@@ -168,11 +167,9 @@ class TrainConfig(_Part):
     precision: TrainPrecision = Field(
         default="auto", description="Of the frozen base: bfloat16 on CUDA, else float32. Adapters are always float32."
     )
-    quantise: Quantisation = Field(default="none", description="Of the frozen base; saves memory, costs time.")
     gradient_checkpointing: Checkpointing = Field(
         default="none", description="all: recompute blocks in the backward pass; less memory, a third more time."
     )
-    compile: bool = Field(default=False, description="Compile the blocks; worth it on a GPU.")
     ema: float | None = Field(default=None, gt=0, lt=1, description="Decay of a running average that is what is saved.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of everything random.")
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints.")

@@ -65,7 +65,7 @@ def execute(
     except torch.OutOfMemoryError as error:
         failure = TrainingError(
             "The device has no memory left for this run.",
-            "In this order: gradient_checkpointing: all; quantise: int8; a smaller resolution or batch.",
+            "In this order: gradient_checkpointing: all; batch_size: 1 with accumulation; a smaller resolution.",
         )
         execution.end("failed", str(failure))
         raise failure from error
@@ -118,9 +118,8 @@ class Execution:
         parameters = attach(transformer, config.adapter, self.pattern, config.seed)
         self.metadata = file_metadata(config.adapter, self.pattern)
         self.trainer = Trainer(
-            config, self.base, features, parameters, make_optimiser(config.optimiser, parameters), self.accelerator,
-            forward=torch.compile(transformer) if config.compile else transformer,
-        )  # fmt: skip
+            config, self.base, features, parameters, make_optimiser(config.optimiser, parameters), self.accelerator
+        )
         self.facts = run_facts(config, self.base, dataset)
         self._resume()
         if self.leads:
@@ -254,9 +253,11 @@ class Execution:
     def _finish(self) -> None:
         if self.leads:
             from finetune.card import write_card
+            from finetune.card import write_card
             from finetune.finish import finish
 
             finish(self.folder, self.trainer, pattern=self.pattern, home=self.catalog.home)
+            write_card(self.folder)
             write_card(self.folder)
 
     def _log_step(self) -> None:

@@ -49,7 +49,6 @@ class Trainer:
     parameters: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
     accelerator: Any
-    forward: Any  # the transformer, or its compiled form
     step: int = 0  # optimiser steps done
     average: list[Tensor] | None = None  # running average of the parameters
     norm: float = 0.0  # of the last step's gradient
@@ -101,7 +100,7 @@ class Trainer:
         """Loss (B,) of each example of a batch on this device."""
         return flow_losses(
             self.base.family, self.base.transformer, batch, guidance=self.config.guidance,
-            weighting=self.config.timesteps.weighting, dtype=self.base.dtype, call=self.forward,
+            weighting=self.config.timesteps.weighting, dtype=self.base.dtype,
         )  # fmt: skip
 
     @torch.no_grad()

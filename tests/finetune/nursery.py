@@ -10,13 +10,20 @@ import os
 import signal
 import sys
 
-import diffusers.models  # noqa: F401 - what a child would import first
-import peft  # noqa: F401
+import accelerate  # noqa: F401 - all that a child would otherwise import first
+import peft.tuners.lora  # noqa: F401
 import torch
-import transformers  # noqa: F401
+from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2Transformer2DModel  # noqa: F401
+from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model  # noqa: F401
 
+import finetune.card
 import finetune.execute
+import finetune.finish
+import finetune.formats.save
 import finetune.run
+import workbench.engine.conditions
+import workbench.engine.text
+import workbench.models.loading  # noqa: F401
 
 
 def main() -> None:

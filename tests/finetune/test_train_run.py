@@ -60,6 +60,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: tuple[RunFolder, ModelC
     assert events.count("held_out") == 3  # before the first step, at 6 and at 12
     assert events.count("checkpoint") == 6
     assert events[-1] == "finished"
+    assert "wug" in (folder.path / "README.md").read_text(encoding="utf-8")
     assert all(loss > 0 for _, loss in losses(folder))
 
 
@@ -242,6 +243,14 @@ def test_edit_pairs_train(catalog: ModelCatalog, tmp_path: Path) -> None:
     assert folder.status().state == "finished"
     other = write_pictures(tmp_path / "plain")
     assert losses(run(small(other, steps=4, name="plain"), catalog)) != losses(folder)
+
+
+def test_recomputing_blocks_changes_no_bit(pictures: Path, catalog: ModelCatalog) -> None:
+    states = []
+    for name in ("none", "all"):
+        folder = run(small(pictures, steps=2, name=name, gradient_checkpointing=name), catalog)
+        states.append(load_checkpoint(folder.checkpoint(2)).adapter)
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
 def test_trackers_of_accelerate_get_the_losses(pictures: Path, catalog: ModelCatalog) -> None:
