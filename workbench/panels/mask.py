@@ -40,7 +40,10 @@ class MaskBrush(anywidget.AnyWidget):
     height = traitlets.Int().tag(sync=True)
     size = traitlets.Int(24, min=1, max=512).tag(sync=True)
     softness = traitlets.Int(0, min=0, max=64).tag(sync=True)
-    painted = traitlets.Bytes().tag(sync=True)  # PNG of the hard mask; empty: nothing is painted
+    painted = traitlets.CBytes().tag(
+        sync=True
+    )  # PNG of the hard mask; empty: nothing is painted. The browser's come as
+    # a memoryview, which CBytes copies
 
     def __init__(
         self, picture: Image.Image | str | Path, mask: Image.Image | str | Path | None = None, **traits: Any
