@@ -34,7 +34,7 @@ def render(findings: Findings) -> str:
     ]
     lines += ["", "## How it was made", "", *(f"- {name}: {escape(value)}" for name, value in provenance(findings))]
     lines += [f"- Scorer {escape(each.name)}: version {escape(each.version)}" for each in run.scorers]
-    lines += [f"- {escape(heading)}: {escape(text)}" for heading, text in ceilings(findings)]
+    lines += [f"- {escape(each)}" for each in ceilings(findings)]
     lines += [f"- {escape(name)}: {escape(value)}" for name, value in sorted(run.environment.items())]
     return "\n".join([*lines, "", *(each + "\n" for each in METHODS)])
 

@@ -7,7 +7,7 @@ import math
 from statistics import median
 from typing import Any
 
-from evals.reports.ceilings import ceilings
+from evals.reports.ceilings import ceiling_of, ceilings
 from evals.reports.figures import colour, cost_figure, describe, differences_figure, means_figure, radar_figure
 from evals.reports.findings import ALL, Agreement, Comparison, Findings, Mean, Measure
 from evals.reports.gallery import Gallery, Tile, galleries
@@ -171,6 +171,7 @@ def _row(findings: Findings, measure: Measure, kind: str, name: str) -> dict[str
         "cells": cells,
         "direction": measure.metric.direction,
         "source": measure.metric.source,
+        "ceiling": "" if (best := ceiling_of(findings, measure)) is None else number(best, measure),
     }
 
 

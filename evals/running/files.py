@@ -135,6 +135,7 @@ def _facts(run: EvalRun) -> dict[str, Any]:
             for each in run.scorers
         ],
         "environment": dict(run.environment),
+        "ceilings": plain(run.ceilings),
     }  # fmt: skip
     if again := command(run):
         facts["again"] = again
@@ -212,6 +213,7 @@ def _assemble(facts: Mapping[str, Any], suite: Suite, pictures: pd.DataFrame) ->
         {each["name"]: each["weights"] for each in facts["contenders"] if each["weights"]},
         facts["environment"],
         facts["created"],
+        facts["ceilings"],
         open_picture,
     )
 

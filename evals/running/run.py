@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from evals.running.cache import ScoreCache
+from evals.running.ceilings import measure_ceilings
 from evals.running.plan import Planned, inputs_folder, plan_run
 from evals.running.references import open_references
 from evals.running.scores import Told, score_pictures
@@ -83,10 +84,21 @@ def run_suite(
     score = _Scoring(suite, made, cache, drawn, counter, cancel)
     for part in _parts(plan, seeds):
         cells += score.part(part)
+    home = session.settings.home if session else cache.path.parent if cache else None
     return EvalRun(
-        suite, tuple(contenders), tuple(cells), tuple(ScorerFacts.of(each) for each in made), seeds, base_seed, paired,
-        drawn.weights, drawn.environment, datetime.now(UTC).isoformat(timespec="seconds"), drawn.opener(),
-    )  # fmt: skip
+        suite=suite,
+        contenders=tuple(contenders),
+        cells=tuple(cells),
+        scorers=tuple(ScorerFacts.of(each) for each in made),
+        seeds=seeds,
+        base_seed=base_seed,
+        paired=paired,
+        weights=drawn.weights,
+        environment=drawn.environment,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        ceilings=measure_ceilings(made, drawn.side, home, cancel=cancel),
+        open_picture=drawn.opener(),
+    )
 
 
 def _parts(plan: list[Planned], seeds: int) -> Iterator[list[Planned]]:
@@ -120,6 +132,7 @@ class _Drawn:
         self._digests: dict[int, str] = {}
         self.weights: dict[str, str] = {}
         self.environment: dict[str, str] = {}
+        self.side = 0  # longest side of a picture so far, pixels
 
     def make(self, listen: Listener | None, cancel: CancelToken | None) -> None:
         """Make what the store does not hold."""
@@ -158,6 +171,7 @@ class _Drawn:
             picture, seconds, peak = self._read(planned, cell)
         except WorkbenchError as error:
             return replace(cell, error=str(error)), None
+        self.side = max(self.side, *picture.size)
         gigabytes = peak / 1e9 if peak else None
         return replace(cell, picture_digest=picture_digest(picture), seconds=seconds, gigabytes=gigabytes), picture
 
@@ -176,14 +190,14 @@ class _Drawn:
         assert result.picture is not None  # `generate` raises otherwise
         return result.picture, sum(result.seconds.values()), result.peak_bytes
 
-    @staticmethod
-    def _draw(planned: Planned, cell: Cell) -> tuple[Cell, Image.Image | None]:
+    def _draw(self, planned: Planned, cell: Cell) -> tuple[Cell, Image.Image | None]:
         assert planned.contender.draw is not None  # asked by the caller
         try:
             picture = planned.contender.draw(planned.prompt, cell.seed).convert("RGB")
         except Exception as error:  # noqa: BLE001  # a function of the caller may fail in any way; the run goes on
             reason = error.message if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
             return replace(cell, error=reason), None
+        self.side = max(self.side, *picture.size)
         return replace(cell, picture_digest=picture_digest(picture)), picture
 
     def opener(self) -> OpenPicture:

@@ -93,6 +93,7 @@ class EvalRun:
         weights: contender to SHA-256 over its model's files; empty for pictures from elsewhere.
         environment: device and library versions.
         created: UTC, ISO 8601.
+        ceilings: scorer to `sentence` and `means` of what its OCR reads of clean pictures.
         open_picture: the picture of a cell, or None where it is gone.
     """
 
@@ -106,6 +107,7 @@ class EvalRun:
     weights: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     open_picture: OpenPicture | None = None
 
     @property
