@@ -253,7 +253,6 @@ class Execution:
     def _finish(self) -> None:
         if self.leads:
             from finetune.card import write_card
-            from finetune.card import write_card
             from finetune.finish import finish
 
             finish(self.folder, self.trainer, pattern=self.pattern, home=self.catalog.home)
