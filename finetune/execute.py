@@ -257,7 +257,6 @@ class Execution:
 
             finish(self.folder, self.trainer, pattern=self.pattern, home=self.catalog.home)
             write_card(self.folder)
-            write_card(self.folder)
 
     def _log_step(self) -> None:
         loss, peak = self.trainer.recent_loss(), peak_memory(self.device)

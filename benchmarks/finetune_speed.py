@@ -5,7 +5,7 @@ and text features with AdamW, and take turns step by step, so that a busy machin
 its timesteps from the scheduler's table, indexes it per example, packs and unpacks tokens with ids as the pipeline's
 helpers do, and reads the loss every step, as the script does.
 
-Run: `python benchmarks/finetune.py [--model NAME] [--steps N] [--json FILE]`, on a GPU with `--shape klein-4b` for
+Run: `python benchmarks/finetune_speed.py [--model NAME] [--steps N] [--json FILE]`, on a GPU with `--shape klein-4b` for
 random weights of the published sizes (1024 px, rank 16, bfloat16 base).
 """
 
