@@ -91,9 +91,9 @@ def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
         ModelError: it is unknown or cannot be used.
         TrainConfigError: its architecture cannot be trained.
     """
-    folder = Path(name).expanduser()
-    index = next((read_json(folder / each) for each in INDEXES if (folder / each).is_file()), None)
-    pipeline = str((index or {}).get("_class_name", "Flux2KleinPipeline"))
+    places = [place / name for place in (catalog.extra, catalog.home / "models") if place] + [Path(name).expanduser()]
+    indexes = [place / each for place in places for each in INDEXES if (place / each).is_file()]
+    pipeline = str(read_json(indexes[0]).get("_class_name", "")) if indexes else "Flux2KleinPipeline"
     family = next((row for row in TRAIN_FAMILIES.values() if row.pipeline == pipeline), None)
     if family is None:
         raise TrainConfigError(
@@ -104,6 +104,7 @@ def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
     if family.name == "flux2-klein":
         model = catalog.model(name)
         return BaseFacts(model.name, family, model.family, model.is_distilled, model, model.path, hashes)
+    folder = indexes[0].parent
     distilled = family.is_distilled(read_json(folder / "transformer" / "config.json"))
     return BaseFacts(folder.name, family, family.row(), distilled, None, folder, hashes)
 

@@ -135,7 +135,8 @@ class Execution:
         """Train to the end, or to a stop."""
         if self.step == 0:
             self._measure()
-            self._preview()
+            if self.config.previews.every:
+                self._preview()
         self._status("running")
         self._since = time.perf_counter()
         self.trainer.train(self._each_step)

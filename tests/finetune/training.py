@@ -35,7 +35,7 @@ def write_pictures(folder: Path, *, pairs: int = 0, count: int = 6) -> Path:
     return folder
 
 
-def small(data: Path, **changes: Any) -> TrainConfig:
+def small(data: Path, /, **changes: Any) -> TrainConfig:
     """Twelve steps at 64 px on the tiny model, with a checkpoint every other step."""
     values: dict[str, Any] = {
         "model": "tiny-base",
