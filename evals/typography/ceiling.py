@@ -2,7 +2,8 @@
 
 Two kinds of pictures, because an engine's faults depend on them: `page`, texts of the project's own suites in six fonts
 and colours on pages of 256 to 1024 pixels, and `scene`, words and shapes as the embedded model's renderer draws them at
-128 pixels. Measured once for a version of an engine and kept under the home folder.
+128 pixels. Measured once for a version of an engine and kept under the home folder; the figures of the default engine come
+with the package. Run `python -m evals.typography.ceiling` to measure those again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Kind = Literal["page", "scene"]
 RULE = "1"
 """Raised whenever the rendered pictures change."""
 
+SHIPPED = Path(__file__).parent / "ceilings"
 COUNT = 120  # pictures; a proportion near 1 is then known to about two points
 SIDES = (256, 512, 768, 1024)  # pixels of a page
 BATCH = 8  # pictures read between two calls of `progress`
@@ -44,6 +46,7 @@ class Ceiling:
         ocr: the engine's name and version.
         kind: of pictures.
         rule: version of the pictures.
+        pictures: SHA-256 over all of them, 16 hexadecimal digits.
         n: pictures measured.
         failed: pictures that the engine could not read, or not in this script; no part of the means.
         means: metric of the scorer `typography` to its mean; those that no picture has are absent.
@@ -54,6 +57,7 @@ class Ceiling:
     ocr: str
     kind: Kind
     rule: str
+    pictures: str
     n: int
     failed: int
     means: dict[str, float]
@@ -74,26 +78,36 @@ class Ceiling:
 def ceiling(
     ocr: OCR, kind: Kind = "page", *, home: Path | None = None, count: int = COUNT, progress: Progress | None = None
 ) -> Ceiling:
-    """The engine's ceiling, measured now or read from `home`.
+    """The engine's ceiling, read from `home` or the package, else measured now.
 
     Args:
         ocr: the engine.
         kind: `page` for suites of real models, `scene` for those of the embedded model.
-        home: folder of the workbench (`WORKBENCH_HOME`); None: measured anew and kept nowhere.
+        home: folder of the workbench (`WORKBENCH_HOME`); None: what is measured is kept nowhere.
         count: pictures; more take longer and say it more precisely.
         progress: told pictures done and in all; raise from it to cancel, nothing half-measured is kept.
 
     Raises:
         StoreError: `home` cannot be written.
     """
-    path = None if home is None else _path(home, ocr, kind, count)
-    if path and (kept := _kept(path)):
+    name = _file(ocr, kind, count)
+    path = None if home is None else home / "evals" / "ceilings" / name
+    if kept := (path and _kept(path)) or _kept(SHIPPED / name):
         return kept
     measured = measure_ceiling(ocr, kind, count, progress=progress)
     if path:
         make_folder(path.parent)
-        write_atomically(path, (json.dumps(asdict(measured), indent=1, ensure_ascii=False) + "\n").encode())
+        write_ceiling(measured, path)
     return measured
+
+
+def write_ceiling(measured: Ceiling, path: Path) -> None:
+    """Write a ceiling as JSON.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_atomically(path, (json.dumps(asdict(measured), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def measure_ceiling(ocr: OCR, kind: Kind, count: int = COUNT, *, progress: Progress | None = None) -> Ceiling:
@@ -118,7 +132,7 @@ def measure_ceiling(ocr: OCR, kind: Kind, count: int = COUNT, *, progress: Progr
             progress(min(start + BATCH, len(rows)), len(rows))
     means = {name: sums[name] / counts[name] for name in sums if counts[name]}
     return Ceiling(
-        f"{ocr.name} {ocr.version}", kind, RULE, len(rows), failed, means,
+        f"{ocr.name} {ocr.version}", kind, RULE, digest_of(rows), len(rows), failed, means,
         {name: n for name, n in counts.items() if n}, tuple(faults[:20]),
     )  # fmt: skip
 
@@ -157,9 +171,14 @@ def _values(ocr: OCR, sample: Sample, reading: Reading) -> dict[str, float | Non
     return measure(asked.texts, reading.lines)
 
 
-def _path(home: Path, ocr: OCR, kind: Kind, count: int) -> Path:
+def digest_of(rows: Sequence[Sample]) -> str:
+    """SHA-256 over the pictures, 16 hexadecimal digits."""
+    return hashlib.sha256("".join(row.picture_digest for row in rows).encode()).hexdigest()[:16]
+
+
+def _file(ocr: OCR, kind: Kind, count: int) -> str:
     digest = hashlib.sha256(f"{ocr.name}\n{ocr.version}\n{kind}\n{RULE}\n{count}".encode()).hexdigest()
-    return home / "evals" / "ceilings" / f"{ocr.name}-{kind}-{digest[:16]}.json"
+    return f"{ocr.name}-{kind}-{digest[:16]}.json"
 
 
 def _kept(path: Path) -> Ceiling | None:
@@ -170,3 +189,17 @@ def _kept(path: Path) -> Ceiling | None:
         return Ceiling(**raw, faults=tuple((asked, read) for asked, read in faults))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _main() -> None:
+    """Measure the default engine and put the figures into the package."""
+    from evals.typography.rapid import RapidOcr
+
+    engine = RapidOcr()
+    kinds: tuple[Kind, ...] = ("scene", "page")
+    for kind in kinds:
+        write_ceiling(measure_ceiling(engine, kind), SHIPPED / _file(engine, kind, COUNT))
+
+
+if __name__ == "__main__":
+    _main()
