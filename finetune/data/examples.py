@@ -165,12 +165,14 @@ def _style(rng: Random, alone: bool) -> tuple[str, Painter]:
     def paint(side: int) -> tuple[Image.Image, ...]:
         canvas = _canvas(scene.background, side)
         for item in scene.items:
-            shape = Image.fromarray(_mask(item, side * SUPERSAMPLE))
+            mask = Image.fromarray(_mask(item, side * SUPERSAMPLE))
+            left, upper, right, lower = mask.getbbox() or (0, 0, 1, 1)
+            shape = mask.crop((left - 1, upper - 1, right + 1, lower + 1))
             inner = shape
             for _ in range(round(min(STROKE, 0.35 * item.radius) * side * SUPERSAMPLE / 2)):
                 inner = inner.filter(ImageFilter.MinFilter(3))  # takes one pixel off all round
             ring = Image.fromarray(np.asarray(shape) & ~np.asarray(inner))
-            canvas.paste(rgb(item.colour), mask=ring)
+            canvas.paste(rgb(item.colour), (left - 1, upper - 1, right + 1, lower + 1), mask=ring)
         return (canvas.reduce(SUPERSAMPLE),)
 
     return f"{scene.prompt}, in {TRIGGER} style", paint
