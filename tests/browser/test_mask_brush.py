@@ -18,9 +18,29 @@ brush = MaskBrush(Image.linear_gradient('L').resize((128, 96)).convert('RGB'), s
 SHARES = "m = np.asarray(brush.mask) > 127; print(m.shape, [round(float(h.mean()), 2) for h in np.hsplit(m, 2)])"
 
 
+PANEL = """
+from pathlib import Path
+from PIL import Image
+from workbench import GenerationPanel, Recipe, Session
+Image.linear_gradient('L').resize((96, 64)).convert('RGB').save('photo.png')
+panel = GenerationPanel(Session(), Recipe(prompt='a red circle', steps=2))
+print(Path('photo.png').absolute())
+"""
+
+
+def show(lab: Any, name: str) -> None:
+    """Run a cell that shows the widget `name` of the kernel."""
+    lab.page.evaluate(
+        """name => { const notebook = window.jupyterapp.shell.currentWidget.content; notebook.activeCellIndex = 1;
+        notebook.activeCell.model.sharedModel.setSource(name); }""",
+        name,
+    )
+    lab.command("notebook:run-cell")
+
+
 def shares(lab: Any, wanted: Any) -> tuple[float, float]:
     """The painted share of the left and the right half, once `wanted` holds for it; the mask travels in its own time."""
-    for _ in range(600):
+    for _ in range(100):
         shape, _, rest = lab.kernel(SHARES).partition(") ")
         left, right = (float(part) for part in rest.strip("[]").split(","))
         assert shape == "(96, 128"
@@ -44,12 +64,7 @@ def test_paint_erase_undo_invert_clear(lab: Any) -> None:
     lab.open("01_generate.ipynb")
     lab.kernel(SETUP)
     page = lab.page
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource('brush')")
-    page.evaluate(
-        """() => { const n = window.jupyterapp.shell.currentWidget.content; n.activeCellIndex = 1;
-        n.activeCell.model.sharedModel.setSource('brush'); }"""
-    )
-    lab.command("notebook:run-cell")
+    show(lab, "brush")
     widget = page.locator(".jp-OutputArea .wb-mask").first
     canvas = widget.locator("canvas")
     canvas.wait_for()
@@ -89,4 +104,34 @@ def test_paint_erase_undo_invert_clear(lab: Any) -> None:
     drag(lab, box, (0.2, 0.5), (0.21, 0.5))
     shares(lab, lambda left, right: left > 0.02 and right == 0.5)
     lab.shot("mask-both")
+    lab.assert_clean()
+
+
+def test_upload_paint_and_generate_in_the_panel(lab: Any) -> None:
+    lab.open("01_generate.ipynb")
+    photo = lab.kernel(PANEL)
+    show(lab, "panel")
+    page = lab.page
+    panel = page.locator(".jp-OutputArea .wb-generation").first
+    panel.locator(".wb-more").get_by_text("Pictures").click()
+    panel.locator(".wb-field-image input[type=file]").set_input_files(photo)
+    panel.locator(".wb-field-image img[src]").wait_for()
+    panel.locator(".wb-paint-mask").click()
+    canvas = panel.locator(".wb-mask canvas")
+    canvas.wait_for()
+    canvas.scroll_into_view_if_needed()
+    drag(lab, canvas.bounding_box(), (0.2, 0.2), (0.2, 0.8))
+    page.wait_for_function(
+        "panel => panel.querySelector('.wb-field-mask input[type=text]').value.length === 64",
+        arg=panel.element_handle(),
+    )
+    lab.shot("panel-pictures")
+    panel.locator(".wb-generate").click()
+    panel.locator(".wb-status", has_text="96 × 64, 2 steps").wait_for()
+    panel.locator("button.wb-reference").click()
+    panel.locator(".wb-references input[type=text]").first.wait_for()
+    lab.shot("panel-reference")
+    lab.kernel("import numpy as np; made = Image.open(panel.session.store.path(panel.history.current))")
+    lab.kernel("kept = [np.asarray(picture)[:, 60:] for picture in (made, Image.open('photo.png'))]")
+    assert lab.kernel("print((kept[0] == kept[1]).all(), panel.form.recipe.task)") == "True None"
     lab.assert_clean()
