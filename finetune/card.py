@@ -151,7 +151,7 @@ def _use(run: RunFolder, config: TrainConfig, header: dict[str, str]) -> str:
 
 The scale is folded into the file: weight 1.0 is the trained strength in every program.
 
-- Here: `workbench generate "{escape(prompt)}" --adapter {run.name}`, or as an axis of a grid.
+- Here: `workbench generate "{escape(prompt)}" --set adapters='[{{name: {run.name}}}]'`, or as an axis of a grid.
 - diffusers: `pipeline.load_lora_weights("adapter.safetensors")`.
 - ComfyUI and InvokeAI read the file as it is; `finetune convert` writes other namings.
 """
@@ -214,7 +214,7 @@ def _training(run: RunFolder, config: TrainConfig, header: dict[str, str], *, ha
         "optimiser": f"{config.optimiser.kind}, learning rate {config.optimiser.learning_rate:g}, "
         f"{config.schedule.kind} after {config.warmup} steps of warm-up",
         "noise levels": f"{config.timesteps.kind}, weighting {config.timesteps.weighting}",
-        "precision": f"adapter float32, base {config.precision}, quantised: {config.quantise}",
+        "precision": f"adapter float32, base {config.precision}",
         "seed": str(config.seed),
     }
     table = "\n".join(f"| {name} | {escape(value)} |" for name, value in rows.items())

@@ -41,7 +41,7 @@ def _heat(axes: Axes, picked: Picked, steps: list[int], weights: list[float]) ->
     table = np.full((len(steps), len(weights)), np.nan)
     for each in picked.choice.judged:
         table[steps.index(each.candidate.step), weights.index(each.candidate.weight)] = scale * each.gain.value
-    limit = max(float(np.nanmax(np.abs(table))), 1e-9)
+    limit = 1.5 * max(float(np.nanmax(np.abs(table))), 1e-9)  # pale ends, so that the numbers stay readable
     axes.imshow(sign * table, cmap="RdYlGn", vmin=-limit, vmax=limit, aspect="auto")
     for each in picked.choice.judged:
         row, column = steps.index(each.candidate.step), weights.index(each.candidate.weight)

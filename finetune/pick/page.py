@@ -32,7 +32,7 @@ def render(picked: Picked) -> str:
         title=f"{picked.run.name}: which checkpoint to keep",
         found=picked.choice.keep is not None,
         sentences=picked.sentences,
-        figure=_figure(picked),
+        figure=figure_source(picked),
         target=picked.target,
         control=picked.control,
         rows=picked.frame().to_dict("records"),
@@ -50,7 +50,8 @@ def _runs(picked: Picked) -> tuple[EvalRun, EvalRun]:
     return picked.on_target, picked.on_control
 
 
-def _figure(picked: Picked) -> str:
+def figure_source(picked: Picked) -> str:
+    """The figure as a data URL."""
     buffer = io.BytesIO()
     picked.figure().savefig(buffer, format="png", dpi=130)
     return _inline(buffer.getvalue(), "png")

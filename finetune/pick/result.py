@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,13 @@ class Picked:
         from finetune.pick.figure import draw
 
         return draw(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: what was found, and the figure."""
+        from finetune.pick.page import figure_source
+
+        lines = "".join(f"<p>{escape(each)}</p>" for each in self.sentences)
+        return f'{lines}<img src="{figure_source(self)}" style="max-width: 100%" alt="gain and drift">'
 
     def grid(self, prompt: str, catalog: ModelCatalog, *, seed: int = 0) -> Grid:
         """A grid of the checkpoints and weights on a prompt of your own."""

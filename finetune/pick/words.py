@@ -72,7 +72,8 @@ def _change(found: Difference, values: Values) -> str:
     """`+21.3 points (95 % interval 12.1 to 30.0, p < 0.0005)`."""
     low, high = _signed(found.low, values), _signed(found.high, values)
     amount = f"{_signed(found.value, values)} points" if values.share else _signed(found.value, values)
-    return f"{amount} (95 % interval {low} to {high}, {p_value(found.p_adjusted)})"
+    corrected = " after Holm's correction" if found.p_adjusted != found.p else ""
+    return f"{amount} (95 % interval {low} to {high}, {p_value(found.p_adjusted)}{corrected})"
 
 
 def _signed(value: float, values: Values) -> str:
