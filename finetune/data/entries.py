@@ -105,7 +105,7 @@ def _file_entry(
     return Entry(
         id=f"{source_name(source)}/{inside.as_posix()}",
         picture=FileBlob(path),
-        captions=captions_of(source, _read_text(text) if text.is_file() else None),
+        captions=captions_of(source, read_text(text) if text.is_file() else None),
         references=tuple(FileBlob(found[stem]) if stem in found else None for found in controls),
         mask=FileBlob(mask) if mask else None,
         source=source,
@@ -148,7 +148,8 @@ def _refuse_twins(entries: Sequence[Entry], root: Path) -> None:
         seen[stem] = entry.id
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a caption or metadata file; a `DataError` when it is none, or too large."""
     try:
         if path.stat().st_size > MAX_METADATA:
             raise DataError(f"The file {str(path)!r} is larger than {MAX_METADATA:,} bytes.", "Is it the right one?")
@@ -201,7 +202,7 @@ def _jsonl(source: Source, path: Path) -> Iterator[Entry]:
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a .jsonl file with their line numbers."""
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
