@@ -4,7 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 720;
 const HEIGHT = 260;
-const MARGIN = { left: 58, right: 12, top: 12, bottom: 34 };
+const MARGIN = { left: 58, right: 24, top: 12, bottom: 34 };
 
 function node(name, attributes = {}, text = "") {
   const made = document.createElementNS(SVG, name);
