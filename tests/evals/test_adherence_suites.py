@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from evals.adherence.graph import read_questions
 from evals.fidelity.edit_ask import read_edit
 from evals.fidelity.hexcolour import lab_of
 from evals.scenes.colours import NAMES
+from evals.scorers import scorer_names
+from evals.scoring import maker_of
 from evals.suite import Suite, SuiteError, load_suite
 from workbench.nano.scenes import SHAPES, is_held_out
 
@@ -237,3 +240,21 @@ def test_t2i_compbench_files(tmp_path: Path) -> None:
         load_suite(f"t2i-compbench:{put(tmp_path, 'color_val.txt', GAP)}")
     with pytest.raises(SuiteError, match="no UTF-8"):
         load_suite(f"t2i-compbench:{put(tmp_path, 'color_val.txt', bytes([0xE9, 0x20]))}")
+
+
+def test_the_example_of_the_document_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adherence.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 1
+    exec(compile(snippets[0], "adherence.md", "exec"), {})
+
+
+def test_the_document_names_every_scorer_and_suite() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adherence.md").read_text(encoding="utf-8")
+    packages = ("evals.adherence", "evals.fidelity", "evals.cost")
+    own = {name for name in scorer_names() if maker_of(name).__module__.startswith(packages)}
+    assert len(own) == 18
+    assert {name for name in own if f"`{name}`" not in text} == set()
+    for make in MAKERS:
+        suite = make()
+        assert re.search(rf"^\| `{suite.name}` \| {len(suite.prompts)}\b", text, re.MULTILINE), suite.name
