@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evals import commands
+from evals.arena import cli as arena_cli
 from evals.tune import cli as tune_cli
 from workbench import __version__
 from workbench.cli._common import (
@@ -181,6 +182,7 @@ app.command(epilog=example("evals scorers --json"))(commands.scorers)
 app.command(epilog=example("evals power --spread 0.3 --difference 0.05", "evals power run --prompts 500"))(
     commands.power
 )
+app.add_typer(arena_cli.app)
 app.command("tune", epilog=tune_cli.EPILOG)(tune_cli.tune_command)
 
 

@@ -152,7 +152,7 @@ def concluded(
         max(each.prompts for each in done),
         run,
         _compare(run, parts),
-        _notes(trials),
+        _notes(trials, space.trials),
     )
 
 
@@ -195,11 +195,12 @@ def _one(name: str, direction: Direction, both: tuple[Values, Values], groups: d
     )  # fmt: skip
 
 
-def _notes(trials: tuple[Trial, ...]) -> tuple[str, ...]:
+def _notes(trials: tuple[Trial, ...], wanted: int) -> tuple[str, ...]:
     failed = [each for each in trials if each.state == "failed"]
-    distinct = len({str(each.fields) for each in trials})
     early = sum(each.state == "stopped early" for each in trials)
-    notes = [f"{len(trials)} trials of {distinct} different recipes; {early} were stopped early."]
+    notes = [f"{len(trials)} recipes were tried; {early} were stopped early."]
+    if len(trials) < wanted:
+        notes.append(f"The search ended before {wanted} trials, as nothing new was proposed.")
     if failed:
         notes.append(f"{len(failed)} trials failed; the first: {failed[0].error}")
     return tuple(notes)

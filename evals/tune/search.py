@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "study.journal"
 SPACE = "space.yaml"
+REPEATS = 100
 Tell = Callable[[Trial], None]
 
 
@@ -85,6 +86,8 @@ def tune(
     judge.score(DEFAULT, space.fields({}), head(seen, sizes[0]))  # what cannot work fails here, before any trial
     while len(_finished(study)) < space.trials:
         trial = _one_trial(study, space, seen, sizes, judge=judge, folder=folder)
+        if trial is None:
+            break
         if tell:
             tell(trial)
     default = judge.score(DEFAULT, space.fields({}), seen)[1]
@@ -145,14 +148,14 @@ class _Judge:
 
 def _one_trial(
     study: optuna.Study, space: Space, seen: Suite, sizes: tuple[int, ...], *, judge: _Judge, folder: Path
-) -> Trial:
-    """Propose, judge on more and more prompts, and write down how it ended."""
+) -> Trial | None:
+    """Propose, judge on more and more prompts, and write down how it ended. None when nothing new is proposed."""
     import optuna
 
     number = len(_finished(study))
-    # A sampler of its own for each proposal: nothing is carried in memory that a resumed search would lack.
-    study.sampler = optuna.samplers.TPESampler(seed=space.seed * 100_003 + number)
-    asked = study.ask(_distributions(space))
+    asked = _propose(study, space, number)
+    if asked is None:
+        return None
     run: EvalRun | None = None
     try:
         for size in sizes:
@@ -175,6 +178,24 @@ def _one_trial(
         run.frame().assign(trial=number).to_parquet(table, index=False)
         write_atomically(folder / "trials" / f"{number:05}.parquet", table.getvalue())
     return _trial(ended, space, number)
+
+
+def _propose(study: optuna.Study, space: Space, number: int) -> optuna.Trial | None:
+    """The next recipe that was not judged before; None when 100 proposals in a row were.
+
+    Each proposal has a sampler of its own, seeded by its number: nothing is carried in memory that a resumed search would
+    lack. Samplers leave failed trials out, so a repeated proposal is closed as one and changes nothing.
+    """
+    import optuna
+
+    known = [trial.params for trial in _finished(study)]
+    for attempt in range(REPEATS):
+        study.sampler = optuna.samplers.TPESampler(seed=(space.seed * 10_007 + number) * REPEATS + attempt)
+        asked = study.ask(_distributions(space))
+        if asked.params not in known:
+            return asked
+        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+    return None
 
 
 def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:

@@ -83,7 +83,7 @@ class Space(BaseModel):
     trials: int = Field(default=30, ge=1, le=10_000)
     prompts: Prompts = Prompts()
     held_out: float = Field(default=0.4, gt=0, lt=1)  # share of the prompts that only winner and default see
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=1000)
 
     @field_validator("objective")
     @classmethod

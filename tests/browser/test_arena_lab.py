@@ -42,7 +42,14 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
 
 def notebook(lab_url: str, name: str, source: str) -> str:
     """Put a notebook of one cell beside the others."""
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
     content = {"cells": [cell], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
     body = json.dumps({"type": "notebook", "content": content}).encode()
     request = urllib.request.Request(f"{lab_url}/api/contents/{name}", body, method="PUT")

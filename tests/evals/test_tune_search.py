@@ -82,6 +82,7 @@ def test_the_winner_is_the_best_of_all_trials(done: tuple[TuneResult, Path]) -> 
     assert any(each.state == "stopped early" and each.prompts < result.search_prompts for each in result.trials)
     assert result.best.means["objective"] > result.default["objective"]
     assert result.recipe.steps == 1
+    assert len({str(each.params) for each in result.trials}) == 7
     unseen = {each.id for each in result.run.suite.prompts}
     assert len(unseen) == 5
     assert result.compared[0].difference.n == 5
@@ -133,7 +134,7 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
 def _fresh(kind: type[Brightness]) -> Brightness:
     """A scorer whose scores are not cached yet."""
     made = kind()
-    made.version = "1-fresh"  # type: ignore[misc]
+    made.version = "1-fresh"
     return made
 
 
@@ -176,6 +177,8 @@ def test_what_cannot_work_is_said_before_the_first_trial(session: Session, tmp_p
 
 def test_a_trial_that_fails_is_a_row_with_its_reason(session: Session, tmp_path: Path) -> None:
     result = search(session, tmp_path, {"search": {"checkpoint": ["none", "absent"]}, "trials": 5})
+    assert len(result.trials) == 2  # no recipe is tried twice
+    assert any("nothing new" in note for note in result.notes)
     failed = [each for each in result.trials if each.state == "failed"]
     assert failed
     assert all("absent" in each.error and each.objective is None for each in failed)
