@@ -166,7 +166,8 @@ class Reference:
         sigmas = self.scheduler.sigmas.to(device=self.device, dtype=dtype)
         table = self.scheduler.timesteps.to(self.device)
         sigma = sigmas[[(table == each).nonzero().item() for each in timesteps]]
-        return sigma.view(-1, *[1] * (dimensions - 1))
+        shaped: Tensor = sigma.view(-1, *[1] * (dimensions - 1))
+        return shaped
 
 
 def clock(device: torch.device, work: Callable[[], None]) -> float:

@@ -37,8 +37,8 @@ class LossCurve(anywidget.AnyWidget):
 
     _esm = HERE / "curve.js"
     _css = HERE / "curve.css"
-    training = traitlets.List().tag(sync=True)  # [[step, loss], ...]
-    held_out = traitlets.List().tag(sync=True)
+    training: Any = traitlets.List().tag(sync=True)  # [[step, loss], ...]
+    held_out: Any = traitlets.List().tag(sync=True)
     steps = traitlets.Int(1).tag(sync=True)  # where the run ends
 
 

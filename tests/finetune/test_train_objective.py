@@ -100,10 +100,10 @@ def script_loss(name: str, model: Any, batch: Batch, maps: dict[str, Tensor], we
     common = {"encoder_hidden_states": batch.text.embeds, "timestep": batch.sigma * 1000 / 1000, "return_dict": False}
     if name.startswith("flux1"):
         tokens = torch.cat([pack_flux1(noisy), *map(pack_flux1, references)], dim=1)
-        ids = [coordinates(0)[:, :3]] + [coordinates(1)[:, :3] for _ in references]
+        places = [coordinates(0)[:, :3]] + [coordinates(1)[:, :3] for _ in references]
         prediction = model(
             hidden_states=tokens, pooled_projections=batch.text.pooled, guidance=torch.full((2,), 3.5),
-            txt_ids=torch.zeros(LENGTH, 3), img_ids=torch.cat(ids), **common,
+            txt_ids=torch.zeros(LENGTH, 3), img_ids=torch.cat(places), **common,
         )[0]  # fmt: skip
         prediction = unpack_flux1(prediction[:, : ROWS * COLUMNS])
     else:

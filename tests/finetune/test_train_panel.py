@@ -46,7 +46,7 @@ def test_it_shows_state_curve_and_figures(panel: RunPanel) -> None:
 def test_buttons_leave_commands(panel: RunPanel, folder: RunFolder) -> None:
     for name in ("stop", "save", "sample"):
         getattr(panel, f"{name}_button").click()
-        assert folder.has(name)  # type: ignore[arg-type]  # three of the commands
+        assert folder.has(name)
     panel.pause_button.click()
     assert folder.has("pause")
     assert panel.pause_button.description == "Go on"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from finetune.config import TrainConfig
 from finetune.execute import execute
@@ -25,7 +25,7 @@ def write_pictures(folder: Path, *, pairs: int = 0, count: int = 6) -> Path:
     for number in range(count):
         colour = COLOURS[number % len(COLOURS)]
         values = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        values[16:48, 16:48] = Image.new("RGB", (1, 1), colour).getpixel((0, 0))
+        values[16:48, 16:48] = ImageColor.getrgb(colour)
         Image.fromarray(values).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(f"a {colour} square", encoding="utf-8")
         for place in range(1, pairs + 1):
