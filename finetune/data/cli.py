@@ -81,12 +81,15 @@ def make_example(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; must be new or empty.")],
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Pictures.")] = 24,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the drawing.")] = 0,
+    regularisation: Annotated[
+        int, typer.Option("--regularisation", min=0, max=1000, metavar="N", help="Plain scenes to add in reg/.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Draw a small data set that the embedded model can learn: pictures and captions, the trigger word in them."""
     from finetune.data.examples import write_example
 
-    written = write_example(kind, out, count=count, seed=seed)
+    written = write_example(kind, out, count=count, seed=seed, regularisation=regularisation)
     if json:
         print_json({"folder": str(out), "files": [str(path) for path in written]})
     else:
