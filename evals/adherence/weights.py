@@ -33,8 +33,10 @@ def find_weights(source: str | Path, what: str) -> Weights:
     Raises:
         ScorerError: it is not on this machine, or has no safetensors; the message says how to get it.
     """
-    folder = Path(source)
+    folder = Path(source).expanduser()
     if not folder.is_dir():
+        if isinstance(source, Path) or folder.is_absolute() or len(folder.parts) != 2:  # a hub name is OWNER/NAME
+            raise ScorerError(f"{what} needs weights, and there is no folder {str(source)!r}.", "Check the path.")
         folder = _cached(str(source), what)
     if not (folder / "config.json").is_file():
         raise ScorerError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,24 @@ def test_without_weights_the_message_says_how_to_get_them(
         make()
     with pytest.raises(ScorerError, match=r"config\.json"):
         make(tmp_path)
+
+
+def test_weights_come_from_the_hubs_cache_or_a_folder(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    snapshot = tmp_path / "models--someone--tiny-clip" / "snapshots" / ("0" * 40)
+    shutil.copytree(clip, snapshot)
+    (tmp_path / "models--someone--tiny-clip" / "refs").mkdir()
+    (tmp_path / "models--someone--tiny-clip" / "refs" / "main").write_text("0" * 40, encoding="utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    found = find_weights("someone/tiny-clip", "CLIPScore")
+    assert found.folder == snapshot
+    assert found.fingerprint == find_weights(str(clip), "CLIPScore").fingerprint
+    for absent in (tmp_path / "absent", str(tmp_path / "absent"), "./absent/folder/here"):
+        with pytest.raises(ScorerError, match="there is no folder"):
+            find_weights(absent, "CLIPScore")
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_whatever_else_changes_is_unfaithful(kind: str) -> None:
             assert judged(edit, drawn(replace(target, items=items))).values["faithful"] == 0, edit.prompt
 
 
+@pytest.mark.parametrize("size", [(192, 96), (96, 160)])
+def test_pictures_that_are_not_square(size: tuple[int, int]) -> None:
+    for kind in ("recolour", "remove", "add", "resize", "background"):
+        for edit in edits(kind, 2):
+            before = Image.fromarray(render(edit.references[0], *size))
+            after = Image.fromarray(render(edit.target, *size))
+            ask = ask_of_edit(edit)
+            right, nothing = EditScorer().score([Sample(each, "", "", ask, (before,)) for each in (after, before)])
+            assert (right.values["faithful"], nothing.values["faithful"]) == (1, 0), (edit.prompt, right, nothing)
+
+
 def test_an_object_that_nobody_asked_for_is_unfaithful() -> None:
     before = describe("white", Item("circle", "red", 0.3, 0.3, 0.15))
     after = describe("white", Item("circle", "blue", 0.3, 0.3, 0.15), Item("star", "green", 0.75, 0.75, 0.15))
