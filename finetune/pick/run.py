@@ -59,9 +59,9 @@ def pick(
     target = target_suite(config.suite, run, config.limit)
     control = control_suite(config.control, model.family.name, config.control_limit)
     candidates = [Candidate(step, weight) for step in choose_steps(run, config.steps) for weight in config.weights]
-    adapters = {step: exported(run, step, session.catalog) for step in {each.step for each in candidates}}
     scorers = _scorers(config.scorers, target, config.suite)
     control_scorers = _scorers(config.control_scorers, control, config.control)
+    adapters = {step: exported(run, step, session.catalog) for step in {each.step for each in candidates}}
 
     def draw(suite: Suite, who: Sequence[Contender], judges: Scorers, base_seed: int) -> EvalRun:
         return run_suite(

@@ -88,4 +88,4 @@ def test_command(run: RunFolder, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [str(run.path / "README.md")]
     missing = CliRunner().invoke(app, ["card", "absent", "--home", str(tmp_path)])
     assert missing.exit_code == 2
-    assert "'toy'" in missing.stderr
+    assert "Choose one of: toy" in missing.stderr
