@@ -42,7 +42,9 @@ def identical(examples: Sequence[Example]) -> list[Problem]:
     if not shared:
         return []
     most, ids = max(shared.items(), key=lambda pair: len(pair[1]))
-    what = f"{sum(map(len, shared.values()))} share {len(shared)} captions; {len(ids)} have {most[:80]!r}"
+    what = (
+        f"{sum(map(len, shared.values()))} pictures have a caption that others have too; {len(ids)} have {most[:80]!r}"
+    )
     remedy = "Say in each caption what changes from picture to picture; what is equal in all is what is learned."
     return [
         Problem(

@@ -152,14 +152,14 @@ def _likeness(scanned: Sequence[Scanned], held_out: set[str]) -> list[Problem]:
     if equal:
         members = tuple(ids[place] for group in equal for place in group)
         told = sum(len({scanned[place].entry.captions for place in group}) > 1 for group in equal)
-        more = f", {told} of them with different captions" if told else ""
-        what = f"{len(members)} pictures are pixel for pixel one of {len(equal)}{more}"
+        more = f"; the captions differ in {told} of them" if told else ""
+        what = f"{len(members)} pictures in {_groups(equal)} are equal pixel for pixel{more}"
         found.append(
             Problem("duplicates", "warning", what, "Keep one of each; `repeats` shows it more often.", members)
         )
     if near:
         members = tuple(ids[place] for group in near for place in group)
-        what = f"{len(members)} pictures look like one of {len(near)}: resized, recompressed or hardly changed"
+        what = f"{len(members)} pictures in {_groups(near)} look alike: resized, recompressed or hardly changed"
         found.append(Problem("near duplicates", "warning", what, "Keep the best of each group.", members))
     leaking = [
         ids[place]
@@ -172,6 +172,10 @@ def _likeness(scanned: Sequence[Scanned], held_out: set[str]) -> list[Problem]:
         what = f"{len(leaking)} held-out pictures look like training pictures, so the held-out loss is too good"
         found.append(Problem("held out", "warning", what, "Take the near duplicates out.", tuple(leaking)))
     return found
+
+
+def _groups(found: Sequence[object]) -> str:
+    return "1 group" if len(found) == 1 else f"{len(found)} groups"
 
 
 def _pictures(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from finetune.data.buckets import Geometry
 from finetune.data.errors import PictureError
@@ -150,8 +150,13 @@ def _opened(blob: Blob) -> Iterator[Image.Image]:
         ) from None
     except PictureError:
         raise
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"The picture {blob.label} cannot be decoded: it is in none of the formats {', '.join(FORMATS)}.",
+            "Export it again as PNG or JPEG, or take it out.",
+        ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like on damaged data
-        said = " ".join(str(error).split())[:200].replace(f"{io.BytesIO.__name__}", "data")
+        said = " ".join(str(error).split())[:200]
         raise PictureError(
             f"The picture {blob.label} cannot be decoded: {type(error).__name__}: {said}.",
             "Export it again as PNG or JPEG, or take it out.",

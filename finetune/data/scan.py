@@ -95,7 +95,7 @@ def _look(entry: Entry, *, keep_small: bool) -> Scanned:
         digest = content_digest(picture)
         small = shrink(picture) if keep_small else None
     except PictureError as error:
-        failures.append(str(error))
+        failures.append(error.message.removesuffix("."))
     references = [part for blob in entry.references if blob and (part := _part(blob, failures))]
     mask = _part(entry.mask, failures, mask=True) if entry.mask else None
     return Scanned(entry, facts, digest, tuple(references), mask, tuple(failures), small)
@@ -105,7 +105,7 @@ def _part(blob: Blob, failures: list[str], *, mask: bool = False) -> Part | None
     try:
         picture = decode_mask(blob) if mask else decode_with_facts(blob)[0]
     except PictureError as error:
-        failures.append(str(error))
+        failures.append(error.message.removesuffix("."))
         return None
     return Part(content_digest(picture), picture.size, blank=mask and picture.getbbox() is None)
 
