@@ -48,7 +48,7 @@ def spelled(dialect: str, down: Tensor, up: Tensor, alpha: float) -> dict[str, T
     match dialect:
         case "diffusers" | "peft" | "expanded":
             start = {"diffusers": "transformer.", "peft": "base_model.model.", "expanded": "diffusion_model."}[dialect]
-            found = {}
+            found: dict[str, Tensor] = {}
             for name, part in zip("qkv", scaled.chunk(3), strict=True):
                 stem = f"{start}transformer_blocks.1.attn.to_{name}"
                 found |= {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": part}
