@@ -85,13 +85,15 @@ def tune(
     study = _open_study(folder, space, suite)
     judge.score(DEFAULT, space.fields({}), head(seen, sizes[0]))  # what cannot work fails here, before any trial
     while len(_finished(study)) < space.trials:
+        if cancel is not None and cancel.cancelled:  # the session looks at it only while it draws
+            raise Cancelled("The search was stopped.", "Run it again to go on.")
         trial = _one_trial(study, space, seen, sizes, judge=judge, folder=folder)
         if trial is None:
             break
         if tell:
             tell(trial)
     default = judge.score(DEFAULT, space.fields({}), seen)[1]
-    trials = tuple(_trial(each, space) for each in _finished(study))
+    trials = tuple(_trial(each, space, number) for number, each in enumerate(_finished(study)))
     return concluded(
         session, space, trials, default, unseen, parts=judge.parts, scorers=made, listen=listen, cancel=cancel
     )
@@ -260,11 +262,12 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     ]
 
 
-def _trial(trial: optuna.trial.FrozenTrial, space: Space, number: int | None = None) -> Trial:
+def _trial(trial: optuna.trial.FrozenTrial, space: Space, number: int) -> Trial:
+    """Optuna's record as ours; `number` counts the trials that ended by themselves, as Optuna's counts others, too."""
     from optuna.trial import TrialState
 
     state = {TrialState.COMPLETE: "done", TrialState.PRUNED: "stopped early"}.get(trial.state, "failed")
     return Trial(
-        trial.number if number is None else number, state, dict(trial.params), trial.user_attrs.get("means", {}),
+        number, state, dict(trial.params), trial.user_attrs.get("means", {}),
         trial.user_attrs.get("prompts", 0), space.fields(trial.params), trial.user_attrs.get("error", ""),
     )  # fmt: skip

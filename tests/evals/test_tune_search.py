@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ SUITE = Suite(
     name="made", version=1, about="for tests",
     prompts=tuple(
         Prompt(id=f"p{place}", kind="ab"[place % 2], prompt=f"a dot number {place}", ask={"odd": bool(place % 2)})
-        for place in range(12)
+        for place in range(10)
     ),
 )  # fmt: skip
 SPACE: dict[str, Any] = {
@@ -51,7 +52,7 @@ SPACE: dict[str, Any] = {
     "suite": "made",
     "objective": {"light.mean": 1},
     "search": {"guidance_scale": {"low": 1, "high": 9, "step": 2}, "checkpoint": ["none", "plain", "scaled"]},
-    "trials": 7,
+    "trials": 6,
     "prompts": {"first": 2, "factor": 2},
 }
 
@@ -75,17 +76,17 @@ def done(session: Session, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tu
 
 def test_the_winner_is_the_best_of_all_trials(done: tuple[TuneResult, Path]) -> None:
     result, _ = done
-    assert [each.number for each in result.trials] == list(range(7))
+    assert [each.number for each in result.trials] == list(range(6))
     finished = [each for each in result.trials if each.state == "done"]
     assert result.best.means["objective"] == max(each.means["objective"] for each in finished)
     assert all(each.prompts == result.search_prompts for each in finished)
     assert any(each.state == "stopped early" and each.prompts < result.search_prompts for each in result.trials)
     assert result.best.means["objective"] > result.default["objective"]
     assert result.recipe.steps == 1
-    assert len({str(each.params) for each in result.trials}) == 7
+    assert len({str(each.params) for each in result.trials}) == 6
     unseen = {each.id for each in result.run.suite.prompts}
-    assert len(unseen) == 5
-    assert result.compared[0].difference.n == 5
+    assert len(unseen) == 4
+    assert result.compared[0].difference.n == 4
     assert "that the search has not seen" in result.sentence
 
 
@@ -127,7 +128,7 @@ def test_a_search_that_was_stopped_ends_as_one_that_was_not(
         tune(session, Space.parse(SPACE), tmp_path, suite=SUITE, scorers=[_fresh(Breaks)])
     told: list[Trial] = []
     result = search(session, tmp_path, tell=told.append)
-    assert [each.number for each in told] == [3, 4, 5, 6]
+    assert [each.number for each in told] == [3, 4, 5]
     assert result.trials == done[0].trials
 
 
@@ -140,16 +141,22 @@ def _fresh(kind: type[Brightness]) -> Brightness:
 
 def test_more_trials_go_on_and_another_space_is_refused(done: tuple[TuneResult, Path], session: Session) -> None:
     result, folder = done
-    longer = search(session, folder, {"trials": 8})
-    assert longer.trials[:7] == result.trials
-    assert len(longer.trials) == 8
+    longer = search(session, folder, {"trials": 7})
+    assert longer.trials[:6] == result.trials
+    assert len(longer.trials) == 7
     with pytest.raises(TuneError, match="another search"):
         search(session, folder, {"seed": 5})
 
 
 def test_weights_and_directions_make_one_objective(session: Session, tmp_path: Path) -> None:
     result = search(
-        session, tmp_path, {"objective": {"light.mean": 2, "light.dark": 3, "light.odd": 1}, "trials": 2, "seed": 1}
+        session,
+        tmp_path,
+        {
+            "objective": {"light.mean": 2, "light.dark": 3, "light.odd": 1},
+            "search": {"guidance_scale": [3, 5]},
+            "trials": 2,
+        },
     )
     for means in (result.default, result.best.means):
         expected = 2 * means["light.mean"] - 3 * means["light.dark"] + means["light.odd"]
@@ -192,24 +199,24 @@ def test_the_report_holds_everything(done: tuple[TuneResult, Path]) -> None:
     files = {path.name: path for path in result.save(folder)}
     page = (folder / "report.html").read_text()
     assert result.sentence.split(":")[0] in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not re.findall(r'(?:src|href)="(?!data:|#|held_out/)[^"]*"', page)  # nothing is fetched
     assert "<script" not in page
     trials = pd.read_parquet(files["trials.parquet"])
     assert trials["objective"].max() == result.best.means["objective"]
     scores = pd.read_parquet(files["scores.parquet"])
-    assert set(scores["trial"]) >= set(range(7))
+    assert set(scores["trial"]) >= set(range(6))
     best = scores[(scores.trial == result.best.number) & (scores.metric == "mean")]
     assert best["value"].mean() == pytest.approx(result.best.means["light.mean"])
     text = files["best.yaml"].read_text()
     assert Recipe.from_yaml(text) == result.recipe
-    assert yaml.safe_load((folder / "space.yaml").read_text())["trials"] in (7, 8)
+    assert yaml.safe_load((folder / "space.yaml").read_text())["trials"] in (6, 7)
     assert (folder / "held_out" / "report.html").is_file()
 
 
 def test_estimate(session: Session, done: tuple[TuneResult, Path]) -> None:
     estimate = estimate_tune(session, Space.parse(SPACE), SUITE)
-    assert (estimate.search, estimate.held_out) == (7, 5)
-    assert estimate.pictures == 8 * 7 + 2 * 5
+    assert (estimate.search, estimate.held_out) == (6, 4)
+    assert estimate.pictures == 7 * 6 + 2 * 4
     assert estimate.seconds is not None
     assert estimate.seconds > 0
     json.dumps([each.fields for each in done[0].trials])

@@ -89,7 +89,7 @@ def test_adapters_and_checkpoints_become_recipe_fields() -> None:
         "adapters": [kept, {"name": "style", "weight": 0.25}, {"name": "ck-1", "weight": 0.5}]
     }
     assert space.fields({"adapters.style": 0.0, "checkpoint": "none"}) == base | {"adapters": [kept]}
-    assert space.fields({})["adapters"] == [kept, {"name": "style", "weight": 1.0}]
+    assert space.fields({})["adapters"] == [kept, {"name": "style"}]
 
 
 def test_whole_fields_are_searched_in_whole_numbers() -> None:
