@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scipy.stats import binomtest
-
 from evals.run import Evaluation, Judged
 from evals.scenes.colours import NAMES
 from evals.scenes.judge import CheckName, asked
 from evals.scenes.prompt import SHAPES
+from evals.statistics import share_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +98,8 @@ def _skill(name: str, outcomes: list[bool], about: str) -> Skill:
     right, n = sum(outcomes), len(outcomes)
     if not n:
         return Skill(name, 0.0, 0, 0, 0.0, 1.0, about)
-    interval = binomtest(right, n).proportion_ci(method="wilson")
-    return Skill(name, right / n, right, n, float(interval.low), float(interval.high), about)
+    low, high = share_interval(right, n)
+    return Skill(name, right / n, right, n, low, high, about)
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from evals.running.plan import seed_of
 from evals.scenes.judge import VERSION, Verdict, judge
 from evals.scenes.read import Reader
 from evals.suite import Prompt, Suite
@@ -58,7 +58,7 @@ def recipes_for(suite: Suite, *, seed: int = 0, **fields: Any) -> list[Recipe]:
     Raises:
         RecipeError: a field that is unknown or out of range.
     """
-    return [Recipe.parse({"prompt": each.prompt, "seed": seed + _number(each)} | fields) for each in suite.prompts]
+    return [Recipe.parse({"prompt": each.prompt, "seed": seed_of(each, base=seed)} | fields) for each in suite.prompts]
 
 
 def evaluate(
@@ -135,7 +135,7 @@ def evaluate_pictures(
         reader: reads words; without one they are not judged.
         settings: what else the report should say, for example steps and guidance.
     """
-    seeds = [seed + _number(each) for each in suite.prompts]
+    seeds = [seed_of(each, base=seed) for each in suite.prompts]
     pictures = draw([each.prompt for each in suite.prompts], seeds)
     rows = tuple(
         Judged(each, number, picture, judge(picture, each.prompt, reader=reader))
@@ -147,8 +147,3 @@ def evaluate_pictures(
 def reader_name(reader: Reader | None) -> str:
     """Name and version of an OCR engine for a report; empty for none."""
     return f"{reader.name} {reader.version}" if reader else ""
-
-
-def _number(prompt: Prompt) -> int:
-    """A number that belongs to the prompt alone, so that limits and later additions change no seed."""
-    return int.from_bytes(hashlib.sha256(prompt.id.encode()).digest()[:4], "big")

@@ -24,9 +24,9 @@ def _minus(text: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value as `p < 0.0005` or `p = 0.012`."""
-    if p < 0.0005:
-        return "p < 0.0005"
+    """A p-value as `p < 0.001` or `p = 0.012`."""
+    if p < 0.001:
+        return "p < 0.001"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -38,7 +38,7 @@ def interval(low: float, high: float, measure: Measure, *, signed: bool = False)
 def honest(comparison: Comparison) -> str:
     """One comparison in one sentence: who is better by how much, or that no difference is shown and what could have been.
 
-    "A is better than B on typography: word accuracy by 6.1 points (95 % interval 3.2 to 9.0, p < 0.0005 after Holm's
+    "A is better than B on typography: word accuracy by 6.1 points (95 % interval 3.2 to 9.0, p < 0.001 after Holm's
     correction, n = 120 prompts x 4 seeds)."
     """
     measure, found = comparison.measure, comparison.difference

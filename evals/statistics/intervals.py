@@ -53,18 +53,18 @@ def mean_interval(
     groups = len(counts)
     binary = bool(np.isin(data, (0.0, 1.0)).all())
     if binary and (groups == len(data) or value in (0.0, 1.0)):
-        low, high = share_interval(value * groups, groups)
+        low, high = share_interval(round(value * groups), groups)
         return Estimate(value, low, high, len(data), groups, direction, version, "Wilson")
     low, high = bootstrap_interval(sums, counts, resamples=resamples, seed=seed)
     return Estimate(value, low, high, len(data), groups, direction, version, "cluster bootstrap")
 
 
-def share_interval(right: float, n: int) -> tuple[float, float]:
+def share_interval(right: int, n: int) -> tuple[float, float]:
     """Wilson's (1927) 95 % interval of a share of `right` among `n` independent outcomes."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest
 
-    low, high = proportion_confint(right, n, alpha=1 - LEVEL, method="wilson")
-    return max(0.0, float(low)), min(1.0, float(high))  # rounding can leave -1e-17
+    interval = binomtest(right, n).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap_interval(

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from evals.reports import analyse, headline, write_report
 from evals.reports.ceilings import ceilings
@@ -42,7 +43,7 @@ def test_the_headline_says_who_is_better_by_how_much(findings: Findings) -> None
     assert same.startswith("No difference between good and twin is shown on grey: right")
     assert "The smallest true difference that this run would have found in four of five cases is" in same
     said = re.fullmatch(
-        r"good is better than bad on grey: right by ([\d.]+) points \(95 % interval ([\d.]+) to ([\d.]+), p < 0\.0005 after "
+        r"good is better than bad on grey: right by ([\d.]+) points \(95 % interval ([\d.]+) to ([\d.]+), p < 0\.001 after "
         r"Holm's correction, n = 45 prompts x 2 seeds(, \d+ pictures without a partner left out)?\)\.",
         first,
     )
@@ -122,7 +123,7 @@ def test_the_page_is_self_contained_and_inert(page: str, findings: Findings) -> 
     assert not outside
     assert page.count("data:image/png;base64,") > 20
     for sentence in headline(findings):
-        assert sentence.replace("'", "&#39;") in page
+        assert str(escape(sentence)) in page
     assert "ValueError: the brush broke" in page
     assert findings.run.suite.fingerprint in page
     assert "<svg" in page
@@ -184,4 +185,4 @@ def test_numbers_are_written_as_people_read_them(findings: Findings) -> None:
     assert number(12.3456, off, unit=True) == "12.3 levels"
     assert number(0.00123, off) == "0.00123"
     assert number(0, off) == "0.00"
-    assert [p_value(p) for p in (0.0001, 0.0312, 0.4)] == ["p < 0.0005", "p = 0.031", "p = 0.40"]
+    assert [p_value(p) for p in (0.0001, 0.0312, 0.4)] == ["p < 0.001", "p = 0.031", "p = 0.40"]
