@@ -222,11 +222,11 @@ def checked_text(value: Any, where: str) -> Any:
 
 
 def _inside(folder: Path, name: str, where: str) -> Path:
-    """A path of a metadata file, which must stay below the file's folder."""
-    path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    """A path of a metadata file, which must stay below the file's folder; links are the business of who made them."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or Path(name).is_absolute() or ".." in path.parts:
         raise DataError(f"The path {name!r} in {where} leads out of its folder.", "Write paths relative to the file.")
-    return path
+    return folder / path
 
 
 def reference_columns(source: Source, names: set[str]) -> tuple[str, ...]:

@@ -99,6 +99,8 @@ def test_metadata_decide_what_belongs(folder: Path) -> None:
         ('{"text": "x"}', "no 'file_name'"),
         ('{"file_name": "../secret.png", "text": "x"}', "leads out of its folder"),
         ('{"file_name": "/etc/passwd", "text": "x"}', "leads out of its folder"),
+        ('{"file_name": "0.png", "mask": "a/../../x.png", "text": "x"}', "leads out of its folder"),
+        ('{"file_name": "0.png", "source": "..\\\\x.png", "text": "x"}', "leads out of its folder"),
         ('{"file_name": "0.png", "text": 7}', "is no text"),
         ('{"file_name": "0.png"}\n{"file_name": "0.png"}', "a second time"),
     ],
@@ -202,6 +204,35 @@ def test_parquet_gives_the_same_pixels_as_a_folder(
         read({"path": str(tmp_path / "cats.parquet"), "image_column": "photo"})
     with pytest.raises(DataError, match="holds no pictures"):
         read({"path": str(tmp_path / "cats.parquet"), "image_column": "text"})
+
+
+def test_a_data_set_of_the_hub_is_read_by_its_library(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline, with a folder in the place of a repository: the same call, the same kind of rows."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    rows = [{"file_name": f"{n}.png", "text": f"cat {n}"} for n in range(4)]
+    plain = read(str(folder))
+    for path in folder.glob("*.txt"):  # which the library would take for a data set of texts
+        path.unlink()
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    data = read({"path": str(folder), "kind": "hub", "name": "owner/cats"})
+    assert [(each.digest, each.caption) for each in data.examples] == [
+        (each.digest, each.caption) for each in plain.examples
+    ]
+    assert data.examples[1].id == "owner/cats/000001"
+    with pytest.raises(DataError, match="cannot be read"):
+        read({"path": str(folder), "kind": "hub", "split": "nowhere"})
+
+
+def test_a_table_cannot_name_files(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    rows = [
+        {"image": {"bytes": None, "path": str(folder / "0.png")}, "text": "a cat"},
+        {"image": cell(picture(1)), "text": "x"},
+    ]
+    with pytest.raises(DataError, match="There are no bytes in row 0"):
+        read(str(parquet(tmp_path / "odd.parquet", rows)))
 
 
 Spoil = Callable[[Path], object]
