@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.conditions import Reference
     from workbench.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.grid import Grid
@@ -25,6 +26,7 @@ __all__ = [
     "Grid",
     "GridPanel",
     "Recipe",
+    "Reference",
     "Session",
     "WorkbenchError",
     "__version__",
@@ -37,6 +39,7 @@ _HOMES = {
     "Grid": "workbench.grid",
     "GridPanel": "workbench.panels",
     "Recipe": "workbench.recipe",
+    "Reference": "workbench.conditions",
     "Session": "workbench.session",
     "WorkbenchError": "workbench.errors",
 }

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from workbench.errors import InputError, RecipeError
 
@@ -93,6 +94,21 @@ def as_margins(value: object) -> object:
     return value
 
 
+def as_sigmas(value: object) -> object:
+    """Noise levels from text such as '1, 0.75, 0.5'."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _falling(sigmas: tuple[float, ...]) -> tuple[float, ...]:
+    if any(second >= first for first, second in pairwise(sigmas)):
+        raise ValueError("every noise level is below the one before")
+    return sigmas
+
+
+Sigma = Annotated[float, Field(gt=0, le=1)]
+Sigmas = Annotated[
+    tuple[Sigma, ...], BeforeValidator(as_sigmas), AfterValidator(_falling), Field(min_length=1, max_length=1000)
+]
 Pixels = Annotated[int, Field(ge=0, le=8192)]
 Margins = Annotated[tuple[Pixels, Pixels, Pixels, Pixels], BeforeValidator(as_margins)]
 References = Annotated[tuple[Reference, ...], BeforeValidator(as_references), Field(max_length=MAX_REFERENCES)]
@@ -160,7 +176,7 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
     if recipe.mask is None and margins is None:
         filled["width"], filled["height"] = _size_from(image, recipe, model)
         filled["strength"] = STRENGTH if recipe.strength is None else recipe.strength
-        if filled["strength"] == 1:
+        if filled["strength"] == 1 and recipe.sigmas is None:  # even levels begin with noise alone
             filled |= {"image": None, "strength": None, "task": "edit" if recipe.references else "text-to-image"}
         return filled
     filled["strength"] = 1.0 if recipe.strength is None else recipe.strength

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal, Protocol, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Task, fill
+from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Sigmas, Task, fill
 from workbench.errors import RecipeError, nearest
 
 Precision = Literal["float32", "bfloat16"]
 
 DEFAULT_MODEL = "klein-nano-base"
-_CONDITIONS = ("references", "image", "strength", "mask", "margins")
+_LATER = ("references", "image", "strength", "mask", "margins", "shift", "sigmas")  # fields that came after the first
 
 
 class Adapter(BaseModel):
@@ -54,6 +54,16 @@ class Recipe(BaseModel):
     )
     guidance_scale: float | None = Field(
         default=None, ge=0, le=100, allow_inf_nan=False, description="Guidance scale, 0 to 100; 1 or less is off."
+    )
+    shift: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=100,
+        allow_inf_nan=False,
+        description="Time shift of the noise levels, 0.01 to 100; above 1 more steps are noisy; empty: the model's.",
+    )
+    sigmas: Sigmas | None = Field(
+        default=None, description="Noise levels before the shift, falling, above 0 to 1, one a step; empty: even."
     )
     max_sequence_length: int | None = Field(
         default=None, ge=8, le=4096, description="Text tokens read, padding included; empty: the model's."
@@ -267,7 +277,7 @@ class ResolvedRecipe(BaseModel):
             for weights, adapter in zip(self.adapter_weights, self.recipe.adapters, strict=True)
         ]
         values["format"] = 1
-        for name in _CONDITIONS:  # what is not given is not told, as in the recipes of earlier versions
+        for name in _LATER:  # what is not given is not told, as in the recipes of earlier versions
             if not values[name] and values[name] != 0:
                 del values[name]
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -302,7 +312,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
         model=model.name,
         width=conditions.pop("width", recipe.width) or model.width,
         height=conditions.pop("height", recipe.height) or model.height,
-        steps=recipe.steps or model.steps,
+        steps=_steps(recipe) or model.steps,
         guidance_scale=guidance if guided else 1.0,
         negative_prompt=recipe.negative_prompt if guided else "",
         max_sequence_length=recipe.max_sequence_length or model.max_sequence_length,
@@ -323,6 +333,17 @@ def _load(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return yaml.safe_load(text)
+
+
+def _steps(recipe: Recipe) -> int | None:
+    """The number of steps, where the recipe says it: as such, or by its noise levels."""
+    if recipe.sigmas is None:
+        return recipe.steps
+    if recipe.steps not in (None, len(recipe.sigmas)):
+        raise RecipeError(
+            f"The recipe has {recipe.steps} steps but {len(recipe.sigmas)} sigmas.", "Leave the steps out."
+        )
+    return len(recipe.sigmas)
 
 
 def _check_size(width: int, height: int, model: Defaults) -> None:

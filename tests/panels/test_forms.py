@@ -70,6 +70,9 @@ recipes = st.builds(
     references=st.lists(
         st.builds(Reference, picture=names, size=st.sampled_from(["fit", "exact", "64x96"])), max_size=2
     ).map(tuple),
+    shift=st.none() | st.floats(0.01, 100),
+    sigmas=st.none()
+    | st.sets(st.floats(1e-6, 1), min_size=1, max_size=5).map(lambda levels: tuple(sorted(levels))[::-1]),
     image=st.none() | names,
     strength=st.none() | st.floats(0, 1),
     mask=st.none() | names,

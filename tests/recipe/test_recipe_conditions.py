@@ -116,6 +116,7 @@ def test_task_and_size_are_derived(
         ({"mask": "mask"}, ["mask", "no image"]),
         ({"strength": 0.5}, ["strength", "no image"]),
         ({"margins": (0, 0, 16, 0)}, ["margins", "no image"]),
+        ({"sigmas": "1, 0.5", "steps": 3}, ["3 steps", "2 sigmas"]),
         ({"task": "inpaint"}, ["inpaint", "text-to-image"]),
         ({"image": "wide", "mask": "mask"}, ["mask", "96 x 64", "200 x 90", "size of the image"]),
         ({"image": "photo", "mask": "mask", "width": 128}, ["width 128", "96"]),
@@ -159,6 +160,10 @@ def test_refusals_name_the_field_and_a_remedy(
         ({"margins": "1,2"}, ["margins", "four numbers"]),
         ({"margins": (0, 0, -1, 0)}, ["margins"]),
         ({"margins": "0,0,x,0"}, ["margins", "x"]),
+        ({"sigmas": "1, 0.5, 0.5"}, ["sigmas", "below the one before"]),
+        ({"sigmas": [1.5]}, ["sigmas", "1.5"]),
+        ({"sigmas": [1, 0]}, ["sigmas"]),
+        ({"shift": 0}, ["shift", "0"]),
     ],
 )
 def test_values_that_no_recipe_takes(fields: dict[str, Any], words: list[str]) -> None:

@@ -144,7 +144,10 @@ def make_rows(
 
 def _levels(parts: Components, tokens: int, job: Job) -> tuple[Tensor, Tensor]:
     """Timesteps (steps,) and sigmas (steps + 1,) of one row, from where its image lets it start."""
-    timesteps, sigmas = noise_levels(parts.scheduler_config, tokens, job.start + job.steps)
+    recipe = job.recipe
+    timesteps, sigmas = noise_levels(
+        parts.scheduler_config, tokens, job.start + job.steps, shift=recipe.shift, sigmas=recipe.sigmas
+    )
     return timesteps[job.start :], sigmas[job.start :]
 
 

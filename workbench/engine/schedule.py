@@ -6,6 +6,7 @@ picture tokens and of steps when the scheduler's configuration asks for a dynami
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,21 +28,36 @@ def empirical_mu(tokens: int, steps: int) -> float:
     return float(slope * steps + (at_200 - 200.0 * slope))
 
 
-def noise_levels(config: dict[str, Any], tokens: int, steps: int) -> tuple[Tensor, Tensor]:
+def noise_levels(
+    config: dict[str, Any],
+    tokens: int,
+    steps: int,
+    *,
+    shift: float | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Timesteps and noise levels of one run.
 
     Args:
         config: the configuration of a `FlowMatchEulerDiscreteScheduler`.
         tokens: picture tokens, (height / 16) * (width / 16).
         steps: denoising steps, 1 or more.
+        shift: instead of the configuration's shift, the same for all sizes: level s becomes
+            shift * s / (1 + (shift - 1) * s) (Esser et al. 2024, equation 23).
+        sigmas: `steps` noise levels before the shift, instead of even ones.
 
     Returns:
         Timesteps (steps,), 0 to 1000, and sigmas (steps + 1,), 1 to 0, the last one the end; both float32 on the CPU.
     """
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    scheduler = FlowMatchEulerDiscreteScheduler.from_config(config)
-    even = None if config.get("use_flow_sigmas") else np.linspace(1.0, 1 / steps, steps)
+    own = {} if shift is None else {"use_dynamic_shifting": False, "shift": shift}
+    scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, **own)
+    levels: Any = sigmas
+    if sigmas is None and not config.get("use_flow_sigmas"):
+        levels = np.linspace(1.0, 1 / steps, steps)
     mu = empirical_mu(tokens, steps)
-    scheduler.set_timesteps(num_inference_steps=steps, sigmas=even, mu=mu, device="cpu")
+    scheduler.set_timesteps(
+        num_inference_steps=steps, sigmas=None if levels is None else np.asarray(levels), mu=mu, device="cpu"
+    )
     return scheduler.timesteps.to(torch.float32), scheduler.sigmas.to(torch.float32)

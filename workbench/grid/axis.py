@@ -386,6 +386,8 @@ def _in_words(name: str, value: Any) -> Any:
         return " + ".join(_reference(part) for part in value) or "none"
     if name == "margins":
         return ", ".join(str(pixels) for pixels in value) if value else "none"
+    if name == "sigmas" and value is not None:
+        return ", ".join(f"{sigma:g}" for sigma in value)
     return "none" if value is None and name in PICTURES else value
 
 

@@ -37,6 +37,7 @@ EXAMPLES = {
     "references": "a.png, b.png   or   [[a.png, b.png], []]",
     "image": "a.png, b.png",
     "mask": "a.png, b.png",
+    "sigmas": "['1, 0.8, 0.4', '1, 0.5, 0.2']",
     "margins": "['0,0,64,0', '64,0,64,0']",
     "prompt": "one prompt a line",
     "negative_prompt": "one prompt a line",

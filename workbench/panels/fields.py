@@ -17,6 +17,7 @@ from workbench.errors import RecipeError
 from workbench.recipe import Recipe
 
 WIDE = ("prompt", "negative_prompt")  # text of more than one line
+LISTS = ("sigmas",)  # numbers with commas between them
 
 
 class Control:
@@ -55,6 +56,8 @@ class Control:
             RecipeError: the text is no number.
         """
         raw = self.widget.value
+        if self.name in LISTS:
+            return raw.strip() or None
         if self.kind not in (int, float):
             return raw
         text = str(raw).strip()
@@ -70,6 +73,8 @@ class Control:
     def value(self, value: Any) -> None:
         if self.kind in (int, float):
             value = "" if value is None else repr(value)
+        if self.name in LISTS:
+            value = ", ".join(repr(part) for part in value or ())
         self.widget.value = value
 
     def placeholder(self, text: str) -> None:

@@ -68,6 +68,8 @@ class RecipeForm(widgets.VBox):
                 ("height", ""),
                 ("steps", ""),
                 ("guidance_scale", "guidance"),
+                ("shift", ""),
+                ("sigmas", ""),
                 ("max_sequence_length", "text tokens"),
                 ("precision", ""),
             ]
@@ -92,7 +94,10 @@ class RecipeForm(widgets.VBox):
     def _rows(self) -> list[widgets.Widget]:
         at = {name: control.widget for name, control in self.controls.items()}
         more = widgets.Accordion(
-            [self.pictures, widgets.VBox([self.adapters, at["max_sequence_length"], at["precision"]])],
+            [
+                self.pictures,
+                widgets.VBox([self.adapters, at["shift"], at["sigmas"], at["max_sequence_length"], at["precision"]]),
+            ],
             titles=("Pictures", "More"),
         )
         more.add_class("wb-more")

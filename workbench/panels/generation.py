@@ -241,4 +241,7 @@ def describe(result: Result) -> str:
 
 def python_code(recipe: Recipe) -> str:
     """Python source that makes the picture of `recipe` without a panel."""
-    return f"from workbench import Recipe, Session\n\nrecipe = {recipe.to_python()}\nSession().generate(recipe).picture"
+    source = recipe.to_python()
+    names = [name for name in ("Adapter", "Recipe", "Reference") if f"{name}(" in source]
+    imports = ", ".join([*names, "Session"])
+    return f"from workbench import {imports}\n\nrecipe = {source}\nSession().generate(recipe).picture"
