@@ -30,6 +30,7 @@ class ClipScore:
     """
 
     name = "clipscore"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (
         Metric("cosine_100", low=-100.0, high=100.0, source="torchmetrics CLIPScore before its mean and clamp"),
         Metric("hessel", high=2.5, source=HESSEL),
@@ -70,6 +71,7 @@ class SiglipScore:
     """
 
     name = "siglip"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (
         Metric("match", source="Zhai et al. 2023, SigLIP: sigmoid(scale cos + bias)"),
         Metric("cosine_100", low=-100.0, high=100.0),

@@ -42,6 +42,7 @@ class ObjectScorer:
         batch: pictures that the detector sees at once.
     """
 
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = METRICS
 
     def __init__(

@@ -17,6 +17,7 @@ class _Preference:
     """A scaled cosine of picture and prompt."""
 
     name: ClassVar[str]
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: ClassVar[tuple[Metric, ...]]
 
     def __init__(self, weights: str | Path, device: str | None) -> None:

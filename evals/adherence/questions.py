@@ -37,6 +37,7 @@ class QuestionScorer:
     """
 
     name = "questions"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (
         Metric("dsg", source="Cho et al. 2024, DSG: wrong parents by their own answers, no chain"),
         Metric("dpg", source="Hu et al. 2024, DPG-Bench: wrong parents in the order of the file, in a chain"),
@@ -106,6 +107,7 @@ class VQAScore:
     """
 
     name = "vqascore"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (Metric("vqascore", source="Lin et al. 2024, VQAScore: P(yes)"),)
 
     def __init__(

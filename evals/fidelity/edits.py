@@ -237,6 +237,7 @@ class EditScorer:
     """Faithfulness of an edit to `ask["edit"]`, from the first reference to the picture."""
 
     name = "edits"
+    reads = ("references",)
     version = "1"
     metrics: tuple[Metric, ...] = (
         Metric("faithful", source="changed as asked, and all else kept"),

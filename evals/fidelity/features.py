@@ -100,6 +100,7 @@ class DinoScorer(_FeatureScorer):
     """
 
     name = "dino"
+    reads = ("references",)
     metrics = (Metric("dino", low=-1.0, source="Ruiz et al. 2023: mean cosine of first tokens to the references"),)
 
     def __init__(self, weights: str | Path = MODEL, *, device: str | None = None) -> None:

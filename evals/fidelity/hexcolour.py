@@ -56,6 +56,7 @@ class HexColour:
     """
 
     name = "hex-colour"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (
         Metric("delta_e", "lower", high=None, unit="CIEDE2000", source="Sharma et al. 2005, scikit-image"),
         Metric("near", source=f"share of pictures with a CIEDE2000 below {NEAR:g}"),

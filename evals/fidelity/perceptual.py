@@ -113,6 +113,7 @@ class LpipsScorer:
     """
 
     name = "lpips"
+    reads = ("references",)
     metrics: tuple[Metric, ...] = (Metric("lpips", "lower", high=None, source="Zhang et al. 2018, LPIPS 0.1, AlexNet"),)
 
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:

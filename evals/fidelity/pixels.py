@@ -65,6 +65,7 @@ class SimilarityScorer:
     """How near the picture is to its first reference; no value where there is none."""
 
     name = "similarity"
+    reads = ("references",)
     version = "1"
     metrics: tuple[Metric, ...] = (
         Metric("ssim", low=-1.0, source="Wang et al. 2004, Gaussian windows, scikit-image"),

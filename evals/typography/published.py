@@ -46,6 +46,8 @@ class PublishedScorer:
         ScorerError: the engine or a package is missing.
     """
 
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
+
     def __init__(self, name: str, definition: Definition, ocr: OCR | str = "rapidocr", **options: Any) -> None:
         self.name, self.definition = name, definition
         self.metrics = definition.metrics

@@ -31,6 +31,7 @@ class TypographyScorer:
     """
 
     name = "typography"
+    reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = METRICS
 
     def __init__(self, ocr: OCR | str = "rapidocr", **options: Any) -> None:
