@@ -380,3 +380,41 @@ def test_files_without_an_adapter_are_refused(tmp_path: Path, tensors: dict[str,
     save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(ModelError, match="no adapter"):
         load_adapter(tmp_path / "a.safetensors")
+
+
+def tiny(name: str) -> Any:
+    """A transformer of FLUX.1 or FLUX.3 with one block of each kind and a width of 16."""
+    import diffusers
+
+    common: dict[str, Any] = {
+        "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 8, "num_attention_heads": 2,
+        "joint_attention_dim": 12, "in_channels": 4,
+    }  # fmt: skip
+    if name == "flux1":
+        return diffusers.FluxTransformer2DModel(**common, pooled_projection_dim=12, axes_dims_rope=(2, 2, 4))
+    return diffusers.Flux3Transformer2DModel(**common, cond_in_channels=4, axes_dims_rope=(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("flux1", FLUX1), ("flux3", FLUX3)])
+def test_other_architectures_load_in_diffusers(name: str, architecture: Architecture, tmp_path: Path) -> None:
+    """Every linear layer of the blocks; FLUX.3 also in the original's names, through diffusers' own conversion."""
+    from diffusers import Flux3ModularPipeline
+
+    model = tiny(name)
+    layers = {
+        module: (part.out_features, part.in_features)
+        for module, part in model.named_modules()
+        if isinstance(part, torch.nn.Linear) and "blocks." in module
+    }
+    changes = {module: change(shape, 2, seed) for seed, (module, shape) in enumerate(layers.items())}
+    path = save_changes(tmp_path / "a.safetensors", changes, architecture, dtype="float32")
+    model.load_lora_adapter(str(path), adapter_name="a")
+    for module, want in deltas(changes).items():
+        got = model.get_submodule(module).get_delta_weight("a").detach()
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+    if name == "flux3":
+        bfl = save_changes(tmp_path / "b.safetensors", changes, architecture, format="bfl", dtype="float32")
+        converted = Flux3ModularPipeline.lora_state_dict(str(bfl))
+        plain = load_file(path)
+        assert converted.keys() == plain.keys()
+        assert all(torch.equal(converted[key], plain[key]) for key in plain)
