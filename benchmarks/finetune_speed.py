@@ -49,8 +49,8 @@ class Shape:
 KLEIN = {"in_channels": 128, "attention_head_dim": 128, "guidance_embeds": False}
 SHAPES = {
     "nano": Shape(
-        {"in_channels": 64, "num_layers": 3, "num_single_layers": 6, "attention_head_dim": 32, "num_attention_heads": 6,
-         "joint_attention_dim": 576, "axes_dims_rope": (8, 8, 8, 8), "guidance_embeds": False},
+        {"in_channels": 64, "num_layers": 2, "num_single_layers": 4, "attention_head_dim": 32, "num_attention_heads": 6,
+         "joint_attention_dim": 576, "axes_dims_rope": (4, 10, 10, 8), "guidance_embeds": False},
         4, 24, 16, torch.float32,
     ),
     "klein-4b": Shape(

@@ -172,7 +172,8 @@ def file_metadata(config: AdapterConfig, pattern: str) -> dict[str, str]:
         "target_modules": pattern,
     }
     named = {PREFIX + key: value for key, value in settings.items()}
-    return {"format": "pt", "lora_adapter_metadata": json.dumps(named, sort_keys=True)}
+    # One key only: safetensors writes several in an order of its own, and equal checkpoints should be equal files.
+    return {"lora_adapter_metadata": json.dumps(named, sort_keys=True)}
 
 
 def _is_adapter(name: str) -> bool:
