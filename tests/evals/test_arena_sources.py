@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evals.arena import ArenaError, Ballot, from_folders, from_grid, from_run, open_contest
+from evals.agreement import human_agreement, metrics_of
+from evals.arena import ArenaError, Ballot, from_folders, from_grid, from_run, open_contest, read_votes
 from evals.cli import app
 from evals.running import Contender, run_suite
 from evals.scoring import Metric, Sample, Score
@@ -50,6 +51,13 @@ def test_a_run_becomes_a_contest(tmp_path: Path) -> None:
     assert len(contest.comparisons) == 6
     assert [name for name, *_ in contest.missing] == ["red", "red"]  # two seeds of the prompt that failed
     assert contest.title == "made"
+    judge_all(contest, "ada", {"dark": 1000.0, "red": 1000.0})
+    (agreed,) = human_agreement(contest, read_votes(contest), metrics_of(run), resamples=9)
+    assert agreed.metric == "one.one"
+    assert agreed.without == 0
+    assert agreed.accuracy is not None
+    assert agreed.accuracy.accuracy.n == 6
+    assert agreed.tau is None  # a constant metric orders nothing
     for each in contest.comparisons:
         item = contest.items[each.item]
         assert item.prompt == f"a dot {item.prompt_id[1:]}"
@@ -70,7 +78,7 @@ def test_edits_bring_the_pictures_they_started_from(tmp_path: Path) -> None:
 
 def test_values_of_an_axis_compete(tmp_path: Path) -> None:
     axes = [{"field": "steps", "values": [2, 4, 8]}, {"field": "guidance_scale", "values": [1, 3]}]
-    grid = Grid({"prompt": "a dot"}, axes, seeds=2, title="Steps")  # type: ignore[arg-type]
+    grid = Grid({"prompt": "a dot"}, axes, seeds=2, title="Steps")
     plan = grid.expand()
     shots = {
         (cell.index, seed): Shot(
