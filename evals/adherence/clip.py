@@ -74,7 +74,7 @@ class SiglipScore:
     reads = ()  # picture, prompt and ask alone: more seeds leave its scores in the cache
     metrics: tuple[Metric, ...] = (
         Metric("match", source="Zhai et al. 2023, SigLIP: sigmoid(scale cos + bias)"),
-        Metric("cosine_100", low=-100.0, high=100.0),
+        Metric("cosine_100", low=-100.0, high=100.0, source="100 times the cosine, as CLIPScore"),
     )
 
     def __init__(self, weights: str | Path = "google/siglip2-so400m-patch14-384", *, device: str | None = None) -> None:

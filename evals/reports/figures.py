@@ -77,7 +77,7 @@ def differences_figure(findings: Findings) -> str:
     axes.axvline(0, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
     titles = [f"{e.a} − {e.b}   {e.measure.title}" if e.kind == ALL else f"    {e.kind}" for e in rows]
     _rows(axes, titles, bold=[each.kind == ALL for each in rows])
-    axes.set_xlabel("difference in points, with 95 % intervals; green or red where one is shown to be better or worse")
+    axes.set_xlabel("difference in points, with 95 % intervals")
     return _svg(figure)
 
 
@@ -132,7 +132,8 @@ def cost_figure(findings: Findings, measure: Measure) -> str:
     axes.set_xlim(left=0, right=1.12 * max(point[2] for point in points))
     axes.set_xlabel("median seconds a picture; left is faster")
     unit = "points of 100" if measure.share else measure.metric.unit
-    axes.set_ylabel(f"{measure.title}{f', {unit}' if unit else ''}; {measure.metric.direction} is better", fontsize=9)
+    name = textwrap.fill(f"{measure.title}{f', {unit}' if unit else ''}", 30)
+    axes.set_ylabel(f"{name}\n{measure.metric.direction} is better", fontsize=9)
     axes.grid(axis="both", color=_INK, alpha=0.18, linewidth=0.8)
     _legend(axes, len(points) + 1)
     return _svg(figure)

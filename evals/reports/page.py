@@ -67,7 +67,7 @@ def context(findings: Findings) -> dict[str, Any]:
     parts += [("skills", "Skills")] if skills else []
     parts += [("metrics", "All metrics")] if others else []
     parts += [("cost", "Cost")] if cost else []
-    parts += [(each["anchor"], f"Pictures: {each['title']}") for each in pictures]
+    parts += [(each["anchor"], f"Pictures: {each['title'].split(':')[0]}") for each in pictures]
     parts += [("failures", "Failures"), ("method", "How it was made")]
     return {
         "title": title(findings),

@@ -27,7 +27,8 @@ def p_value(p: float) -> str:
     """A p-value as `p < 0.001` or `p = 0.012`."""
     if p < 0.001:
         return "p < 0.001"
-    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return f"p = {p:.4f}" if p < 0.05 and text == "0.050" else f"p = {text}"  # it must not seem to miss the level
 
 
 def interval(low: float, high: float, measure: Measure, *, signed: bool = False) -> str:
@@ -69,12 +70,18 @@ def _findable(comparison: Comparison) -> str:
     return f"The smallest true difference that this run would have found in four of five cases is {size}."
 
 
+def counted(count: int, what: str) -> str:
+    """A count with its noun, as `1 prompt` or `1,200 prompts`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def sample_size(comparison: Comparison) -> str:
     """As `n = 120 prompts x 4 seeds`, and pictures without a partner where there are any."""
     found = comparison.difference
-    seeds = f"{comparison.seeds} seed{'s' if comparison.seeds > 1 else ''}"
-    text = f"n = {found.clusters} prompts x {seeds}"
-    return text + (f", {comparison.dropped} pictures without a partner left out" if comparison.dropped else "")
+    text = f"n = {counted(found.clusters, 'prompt')} x {counted(comparison.seeds, 'seed')}"
+    return text + (
+        f", {counted(comparison.dropped, 'picture')} without a partner left out" if comparison.dropped else ""
+    )
 
 
 def single(mean: Mean) -> str:
@@ -101,9 +108,15 @@ def cautions(findings: Findings) -> list[str]:
             what = f"could not be scored by {count.scorer}" if count.scorer else "could not be made"
             reason = f"; most often: {count.reasons[0][0]}" if count.reasons else ""
             found.append(f"{count.contender}: {count.failed} of {count.total} pictures {what}{reason}")
+    measured = {mean.measure.scorer.name for mean in findings.means}
+    found += [
+        f"{each.name} measures nothing here: no prompt of the suite asks for it, or no picture could be scored."
+        for each in findings.run.scorers
+        if each.name not in measured
+    ]
     prompts = len({each.group for each in findings.run.suite.prompts})
     if prompts < 30:
-        found.append(f"The suite has {prompts} independent prompts only; intervals of so few are rough.")
+        found.append(f"The suite has {counted(prompts, 'independent prompt')} only; intervals of so few are rough.")
     found += [
         f"{mean.contender} is near the best possible value on {mean.measure.title}: the suite cannot tell it from "
         "something better."

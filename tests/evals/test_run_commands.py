@@ -36,7 +36,7 @@ MODELS = ("tiny-base,steps=1,width=64,height=64,name=one", "tiny-base,steps=2,wi
 def test_models_are_compared_from_the_command_line(evals: Evals, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = evals(
-        "run", "nano-1", "--models", *MODELS, "--seeds", "2", "--limit", "4", "--scorers", "adherence-scenes", "similarity",
+        "run", "nano-1", "--models", *MODELS, "--seeds", "2", "--limit", "4", "--scorers", "cost", "diversity",
         "--device", "cpu", "--json", "--out", str(out),
     )  # fmt: skip
     assert done.exit_code == 0, done.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from evals.reports.findings import ALL, Findings, to_json
 from evals.reports.gallery import galleries
 from evals.reports.sentences import cautions, number, p_value
 from evals.running import EvalRun, load_run, run_suite
+from evals.scoring import Sample, Score
 from evals.suite import Prompt, Suite
 from tests.evals.runs import GreyScorer, grey_suite, painter
 
@@ -44,7 +46,7 @@ def test_the_headline_says_who_is_better_by_how_much(findings: Findings) -> None
     assert "The smallest true difference that this run would have found in four of five cases is" in same
     said = re.fullmatch(
         r"good is better than bad on grey: right by ([\d.]+) points \(95 % interval ([\d.]+) to ([\d.]+), p < 0\.001 after "
-        r"Holm's correction, n = 45 prompts x 2 seeds(, \d+ pictures without a partner left out)?\)\.",
+        r"Holm's correction, n = 45 prompts x 2 seeds(, \d+ pictures? without a partner left out)?\)\.",
         first,
     )
     assert said, first
@@ -173,6 +175,19 @@ def test_two_scorers_agree_as_far_as_they_do() -> None:
     assert agreement.result.n == 40
 
 
+def test_a_scorer_that_measures_nothing_is_named() -> None:
+    class Silent(GreyScorer):
+        metrics = GreyScorer.metrics[2:]
+
+        def score(self, samples: Sequence[Sample]) -> list[Score]:
+            return [Score({"unasked": None}) for _ in samples]
+
+    run = run_suite(None, grey_suite(3), [painter("a", 1.0)], seeds=1, scorers=[Silent("silent")])
+    found = analyse(run)
+    assert headline(found) == []
+    assert any(each.startswith("silent measures nothing here") for each in cautions(found))
+
+
 def test_a_missing_ceiling_is_said() -> None:
     run = run_suite(None, grey_suite(3), [painter("a", 1.0)], seeds=1, scorers=[GreyScorer("typography")])
     assert "not measured" in ceilings(analyse(run, details=False))[0]
@@ -185,4 +200,10 @@ def test_numbers_are_written_as_people_read_them(findings: Findings) -> None:
     assert number(12.3456, off, unit=True) == "12.3 levels"
     assert number(0.00123, off) == "0.00123"
     assert number(0, off) == "0.00"
-    assert [p_value(p) for p in (0.0001, 0.0312, 0.4)] == ["p < 0.001", "p = 0.031", "p = 0.40"]
+    assert [p_value(p) for p in (0.0001, 0.0312, 0.04961, 0.0503, 0.4)] == [
+        "p < 0.001",
+        "p = 0.031",
+        "p = 0.0496",
+        "p = 0.050",
+        "p = 0.40",
+    ]
