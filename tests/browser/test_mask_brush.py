@@ -114,7 +114,9 @@ def test_upload_paint_and_generate_in_the_panel(lab: Any) -> None:
     page = lab.page
     panel = page.locator(".jp-OutputArea .wb-generation").first
     panel.locator(".wb-more").get_by_text("Pictures").click()
-    panel.locator(".wb-field-image input[type=file]").set_input_files(photo)
+    with page.expect_file_chooser() as chooser:
+        panel.locator(".wb-field-image .widget-upload").click()
+    chooser.value.set_files(photo)
     panel.locator(".wb-field-image img[src]").wait_for()
     panel.locator(".wb-paint-mask").click()
     canvas = panel.locator(".wb-mask canvas")
