@@ -87,12 +87,15 @@ def geometry(size: Size, target: Size, *, digest: str, variant: int, crops: int,
     """
     if not 0 <= variant < crops * (1 + flip):
         raise ValueError(f"variant {variant} of {crops * (1 + flip)}")
-    scale = min(size[0] / target[0], size[1] / target[1])
-    width, height = target[0] * scale, target[1] * scale
+    if size[0] * target[1] <= size[1] * target[0]:  # the whole width is kept; exact, as Pillow refuses a hair outside
+        width, height = float(size[0]), size[0] * target[1] / target[0]
+    else:
+        width, height = size[1] * target[0] / target[1], float(size[1])
     place = variant % crops
     across, down = (0.5, 0.5) if place == 0 else _place(digest, place)
     left, upper = (size[0] - width) * across, (size[1] - height) * down
-    return Geometry((left, upper, left + width, upper + height), target, variant >= crops)
+    right, lower = min(left + width, size[0]), min(upper + height, size[1])
+    return Geometry((left, upper, right, lower), target, variant >= crops)
 
 
 def _place(digest: str, place: int) -> tuple[float, float]:

@@ -67,8 +67,8 @@ def test_the_box_lies_inside_and_has_the_aspect_of_the_bucket(
     assume(variant < 3 * (1 + flip))
     found = geometry((width, height), target, digest="d", variant=variant, crops=3, flip=flip)
     left, upper, right, lower = found.box
-    assert 0 <= left < right <= width + 1e-6
-    assert 0 <= upper < lower <= height + 1e-6
+    assert 0 <= left < right <= width  # Pillow refuses a box that is a hair outside
+    assert 0 <= upper < lower <= height
     assert (right - left) / (lower - upper) == pytest.approx(target[0] / target[1])
     assert right - left == pytest.approx(width) or lower - upper == pytest.approx(height)  # as much as possible is kept
     assert right - left >= target[0] - 1e-6  # never enlarged
