@@ -39,7 +39,7 @@ def painter(name: str, share: float, *, failing: float = 0.0) -> Contender:
 class GreyScorer:
     """Right or wrong, and how far off; counts its calls."""
 
-    metrics = (
+    metrics: tuple[Metric, ...] = (
         Metric("right", source="the mean grey is the one asked"),
         Metric("off", direction="lower", high=None, unit="levels"),
         Metric("unasked"),
