@@ -140,7 +140,8 @@ def analyse(run: EvalRun, *, details: bool = True) -> Findings:
     comparisons: list[Comparison] = []
     for measure in chosen:
         part = values[measure.key]
-        for kind in (ALL, *(kinds if measure.main else ())):
+        asked = set(part[part["value"].notna()]["kind"]) if measure.main else set()
+        for kind in (ALL, *(kind for kind in kinds if kind in asked and len(asked) > 1)):
             rows = part[part["kind"] == kind] if kind else part
             means += _means(measure, rows, run.names, kind)
             comparisons += _compare(measure, rows, run, kind)

@@ -12,7 +12,7 @@ from evals.reports.figures import colour, cost_figure, describe, differences_fig
 from evals.reports.findings import ALL, Agreement, Comparison, Findings, Mean, Measure
 from evals.reports.gallery import Gallery, Tile, galleries
 from evals.reports.sentences import cautions, headline, honest, interval, number, p_value
-from evals.running.files import plain
+from evals.running.files import command, plain
 
 METHODS = (
     (
@@ -77,7 +77,7 @@ def context(findings: Findings) -> dict[str, Any]:
         "cautions": cautions(findings),
         "contenders": [
             {"name": each.name, "ink": colour(at), "weights": run.weights.get(each.name, ""),
-             "fields": json.dumps(plain(each.fields), ensure_ascii=False) if each.fields else "a function"}
+             "fields": "a function" if run.by_function(each.name) else json.dumps(plain(each.fields), ensure_ascii=False)}
             for at, each in enumerate(run.contenders)
         ],
         "main_rows": [_row(findings, each, ALL, each.title) for each in mains],
@@ -138,7 +138,7 @@ def provenance(findings: Findings) -> list[tuple[str, str]]:
         ("Seeds", f"{run.seeds} for each prompt, from base {run.base_seed}, "
          + ("the same for every contender" if run.paired else "others for every contender")),
         ("Created", run.created),
-        ("Make it again", "evals run --again run.yaml --out DIR, with the run.yaml beside this page"),
+        ("Make it again", f"{again}, with the run.yaml of this run" if (again := command(run)) else ""),
     ]  # fmt: skip
     return [(name, value) for name, value in rows if value]
 

@@ -110,7 +110,7 @@ def load_plan(file: Path) -> EvalRun:
 
 def command(run: EvalRun) -> str:
     """The command that makes a run again; empty where a contender drew by a function."""
-    if any(each.draw for each in run.contenders):
+    if any(run.by_function(name) for name in run.names):
         return ""
     return "evals run --again run.yaml --out DIR"
 
@@ -126,7 +126,7 @@ def _facts(run: EvalRun) -> dict[str, Any]:
         "base_seed": run.base_seed,
         "paired": run.paired,
         "contenders": [
-            {"name": each.name, "fields": plain(each.fields), "function": each.draw is not None,
+            {"name": each.name, "fields": plain(each.fields), "function": run.by_function(each.name),
              "weights": run.weights.get(each.name, "")}
             for each in run.contenders
         ],

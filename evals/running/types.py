@@ -115,6 +115,10 @@ class EvalRun:
         """Names of the contenders, in order."""
         return tuple(each.name for each in self.contenders)
 
+    def by_function(self, name: str) -> bool:
+        """Whether a contender drew by a function of a program, which no file holds."""
+        return not any(cell.recipe for cell in self.cells if cell.contender == name)
+
     def picture(self, cell: Cell) -> Image.Image | None:
         """The picture of a cell, or None where there is none; of a loaded run a reduced one."""
         return None if cell.error or self.open_picture is None else self.open_picture(cell)
