@@ -63,8 +63,8 @@ def _permutation(sums: Floats, resamples: int, seed: int) -> float:
     """Two-sided p-value of a mean of 0, flipping the signs of clusters."""
     from scipy.stats import permutation_test
 
-    if not sums.any():
-        return 1.0
+    if len(sums) < 2 or not sums.any():
+        return 1.0  # one prompt swapped is as extreme as it is
 
     def mean(x: Floats, axis: int = -1) -> Floats:
         return np.asarray(x.mean(axis=axis))

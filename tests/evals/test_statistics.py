@@ -132,6 +132,13 @@ def test_whole_prompts_are_swapped_not_pictures() -> None:
     assert paired_difference([1.0] * 100, [0.0] * 100, names).p == pytest.approx(2 / 2**5)
 
 
+def test_one_prompt_shows_nothing() -> None:
+    found = paired_difference([0.9, 0.8, 0.7], [0.1, 0.2, 0.1], ["only"] * 3)
+    assert (found.p, found.better, found.clusters) == (1.0, None, 1)
+    assert math.isinf(found.detectable)
+    assert mean_interval([0.3, 0.4], ["only"] * 2).clusters == 1
+
+
 def test_equal_sides_show_nothing_and_are_not_certain() -> None:
     found = paired_difference([1.0, 0.0, 1.0] * 10, [1.0, 0.0, 1.0] * 10)
     assert (found.value, found.p, found.effect, found.better) == (0.0, 1.0, 0.0, None)
