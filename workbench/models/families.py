@@ -131,7 +131,7 @@ _KLEIN_NANO = Family(
     components=_KLEIN_COMPONENTS,
     tasks=_ALL_TASKS,
     text_layers=(1, 2, 3),
-    max_sequence_length=48,
+    max_sequence_length=32,
     size_multiple=16,
     min_side=64,
     max_side=256,
@@ -145,7 +145,12 @@ _KLEIN_NANO = Family(
     reference_pixels=256 * 256,
     adapter_prefixes=("transformer.",),
     adapter_targets=_KLEIN_TARGETS,
-    checkpoints=MappingProxyType({"klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025)}),
+    checkpoints=MappingProxyType(
+        {
+            "klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025),
+            "klein-nano": Checkpoint("", True, "Apache-2.0", False, 0.005, 0.025),
+        }
+    ),
 )
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in (_KLEIN, _KLEIN_NANO)})
