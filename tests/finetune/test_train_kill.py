@@ -85,16 +85,17 @@ def test_a_killed_run_goes_on_to_the_same_bits(tiny_klein: TinyKlein, tmp_path: 
     data = write_pictures(tmp_path / "squares")
     config = small(data, ema=0.9, checkpoint_every=1)
     whole = create_run(config.replace(name="whole"), home)
-    began = time.monotonic()
     wait_for_end(start(whole, home))
-    seconds = time.monotonic() - began
     assert whole.status().state == "finished"
     draw = random.Random(20261122)
     moments = []  # last whole checkpoint at each kill
     for number in range(KILLS):
         folder = create_run(config.replace(name=f"killed-{number}"), home)
         pid = start(folder, home)
-        time.sleep(seconds * draw.random())  # a moment of a run, whatever it is doing then
+        wanted = draw.randrange(12)  # a moment during or after a step that is drawn, whatever the run is doing then
+        while lives(pid) and (folder.steps_saved() or [0])[-1] < wanted:
+            time.sleep(0.001)
+        time.sleep(0.1 * draw.random())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         wait_for_end(pid)
