@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from finetune.adapters import NAME
 from finetune.config import TrainConfig, TrainConfigError
-from finetune.data import Dataset
+from finetune.data import Dataset, Example
 from finetune.runfolder import RunFolder
 from workbench.models.catalog import Model, ModelCatalog
-from workbench.recipe import Adapter, Recipe
+from workbench.recipe import Recipe
 from workbench.store.files import make_folder, write_atomically
 from workbench.store.png import write_picture
 
@@ -48,8 +48,11 @@ class Previewer:
         self, config: TrainConfig, folder: RunFolder, catalog: ModelCatalog, model: Model, dataset: Dataset
     ) -> None:
         self._config, self._folder, self._catalog, self._model = config, folder, catalog, model
-        captions = [example.caption for example in (*dataset.held_out, *dataset.examples)]
-        self.prompts = config.previews.prompts or tuple(dict.fromkeys(captions))[:LIMIT]
+        # With references a caption means nothing without them, so prompts and references come from the same example.
+        shown = {each.caption: each for each in reversed((*dataset.held_out, *dataset.examples))}
+        captions = dict.fromkeys(each.caption for each in (*dataset.held_out, *dataset.examples))
+        self.prompts = config.previews.prompts or tuple(captions)[:LIMIT]
+        self._examples = [shown.get(prompt) for prompt in self.prompts]
         if not self.prompts:
             raise TrainConfigError("There is no prompt to draw previews of.", "Give previews.prompts.")
         self.models = [model]
@@ -99,15 +102,27 @@ class Previewer:
     def _recipe(self, model: Model, place: int, adapter: str) -> Recipe:
         wanted = self._config.previews
         values: dict[str, Any] = {"width": wanted.width, "height": wanted.height}
+        example = self._examples[place]
+        if example is not None and example.references:
+            values["references"] = tuple(
+                {"picture": str(path), "size": "exact"} for path in self._inputs(place, example)
+            )
+            values |= {"width": example.buckets[0].width, "height": example.buckets[0].height}
         if not model.is_distilled:
             values["steps"] = wanted.steps
-        return Recipe(
-            model=model.name,
-            prompt=self.prompts[place],
-            seed=wanted.seed + place,
-            adapters=(Adapter(name=adapter),) if adapter else (),
-            **values,
-        )
+        values["adapters"] = [{"name": adapter}] if adapter else []
+        return Recipe.parse({"model": model.name, "prompt": self.prompts[place], "seed": wanted.seed + place} | values)
+
+    def _inputs(self, place: int, example: Example) -> list[Path]:
+        """Files of an example's references, cut as in training."""
+        paths = []
+        make_folder(self._folder.previews)
+        for number, picture in enumerate(example.references_for(example.buckets[0])):
+            path = self._folder.previews / f"input-{place:02d}-{number}.png"
+            if not path.exists():
+                write_picture(path, picture, {})
+            paths.append(path)
+        return paths
 
 
 def distilled_partner(catalog: ModelCatalog, model: Model) -> Model | None:

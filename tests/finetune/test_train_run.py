@@ -239,7 +239,9 @@ def test_other_optimisers_train_and_resume(pictures: Path, catalog: ModelCatalog
 
 def test_edit_pairs_train(catalog: ModelCatalog, tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "pairs", pairs=2)
-    folder = run(small(data, steps=4, name="pairs"), catalog)
+    folder = run(small(data, steps=4, name="pairs", previews={"every": 4, "steps": 2}), catalog)
+    assert len(list(folder.previews.glob("step-000004/*.png"))) == 12  # six edits on base and distilled
+    assert len(list(folder.previews.glob("input-*.png"))) == 12  # with two references each
     assert folder.status().state == "finished"
     other = write_pictures(tmp_path / "plain")
     assert losses(run(small(other, steps=4, name="plain"), catalog)) != losses(folder)
