@@ -197,14 +197,13 @@ def _count(expected: Expected, looks: tuple[Look, ...], strays: int) -> Check:
 
 
 def _row(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
-    """The presumed letters that stand in one row with most of the ink."""
+    """The presumed letters that stand in one row: the row of most letters, of two such the one with more ink."""
     big = [blob for blob in letters if blob.area >= LEAST_AREA] or list(letters)
-    if not big:
-        return ()
-    heights = sorted(((blob.box[1] + blob.box[3]) / 2, blob.area) for blob in big)
-    passed = np.cumsum([area for _, area in heights])
-    middle = heights[int(np.searchsorted(passed, passed[-1] / 2))][0]  # half of the ink lies above
-    return tuple(blob for blob in big if blob.box[1] <= middle <= blob.box[3])
+    rows = []
+    for one in big:
+        middle = (one.box[1] + one.box[3]) / 2
+        rows.append(tuple(blob for blob in big if blob.box[1] <= middle <= blob.box[3]))
+    return max(rows, key=lambda row: (len(row), sum(blob.area for blob in row)), default=())
 
 
 def _line(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:

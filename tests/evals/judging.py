@@ -54,9 +54,9 @@ def lie(scene: Scene, how: str, rng: Random) -> tuple[Pixels, str] | None:
                 return None
         case "number":
             true = len(items)
-            if scene.kind != "count":
+            if scene.kind != "count" or true == 1:  # "one circle" is no plural
                 return None
-            other = rng.choice([n for n in NUMBERS if n != true])
+            other = rng.choice([n for n in NUMBERS if n not in (1, true)])
             prompt = prompt.replace(NUMBERS[true], NUMBERS[other])
         case "extra":
             spot = _free_spot(items, rng)

@@ -39,11 +39,14 @@ def test_agrees_with_the_truth(harm: bool, least: float) -> None:
     for index, scene in enumerate(scenes(120, seed=11, kinds=KINDS)):
         picture = render(scene)
         verdict = judge(damaged(picture, index) if harm else picture, scene.prompt)
-        for name in asked(verdict.expected):
-            if name != "word":  # needs an OCR engine; see test_read.py
+        for check in asked(verdict.expected):
+            # Words need an OCR engine; see test_read.py. Strokes of three pixels lose colour to blur and compression.
+            name = "ink" if check == "colour" and verdict.expected.words else check
+            if name != "word":
                 total[name] += 1
-                right[name] += verdict.checks[name].ok is True
-    assert set(total) == {"background", "count", "shape", "colour", "size", "relation"}
+                right[name] += verdict.checks[check].ok is True
+    assert right.pop("ink") >= (0.85 if harm else least) * total.pop("ink")
+    assert set(total) == {"background", "count", "shape", "colour", "size", "relation", "place"}
     assert {name: f"{right[name]}/{total[name]}" for name in total if right[name] < least * total[name]} == {}
 
 
