@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 # Threads that wait for their siblings sleep instead of spinning: beside other work the suite is several times faster.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
+# One process a core, a file at a time; two processes of several threads each would wait for each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+across=(-n "$(nproc 2>/dev/null || echo 2)" --dist loadfile)
+[[ " $* " == *" -n "* || " $* " == *" -n0 "* ]] && across=()
+
 have_browser() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
@@ -25,10 +30,10 @@ install_browser() {
 
 missing="NO BROWSER TESTS: Chromium is not installed and cannot be installed from here (apt-get install chromium)."
 if have_browser || { install_browser && have_browser; }; then
-    exec .venv/bin/python -m pytest "$@" </dev/null
+    exec .venv/bin/python -m pytest "${across[@]}" "$@" </dev/null
 fi
 echo "$missing" >&2
 status=0
-.venv/bin/python -m pytest -m "not browser" "$@" </dev/null || status=$?
+.venv/bin/python -m pytest "${across[@]}" -m "not browser" "$@" </dev/null || status=$?
 echo "$missing" >&2
 exit $status

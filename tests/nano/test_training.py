@@ -124,6 +124,8 @@ def test_the_result_is_an_ordinary_pipeline_and_learns(run: Path) -> None:
     train(Worker(), recipe(100), run, device="cpu")
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert np.mean([record["loss"] for record in records[-3:]]) < records[0]["loss"]
+    texts = [path.read_text() for path in (run / "pipeline").rglob("*.json")]
+    assert not [text for text in texts if str(run) in text]  # what is published names no folder of the machine
     pipe = Flux2KleinPipeline.from_pretrained(run / "pipeline")
     picture = pipe(
         prompt="a red circle",

@@ -152,6 +152,7 @@ def save_pipeline(
     The autoencoder stays in float32, as its batch-norm statistics decide every colour; so does the text encoder, as
     transformers loads weights as they are stored while diffusers loads them in float32, and the two must agree.
     """
+    vae.register_to_config(_name_or_path="")  # a path of the training machine is nobody's business
     Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False),
         vae=vae,
