@@ -35,7 +35,8 @@ def make_suite() -> Suite:
     rng = Random(SEED)  # noqa: S311  # a draw of prompts is no cryptography
     rows = [*_scenes(rng), *_edits(rng), *_sizes(rng)]
     mix = ", ".join(f"{wanted} {kind}" for kind, wanted in (*MIX.items(), *EDITS.items()))
-    about = f"Held-out scenes, edits and compositions of the embedded model: {mix}, {len(SIZES) * EACH_SIZE} sizes; seed {SEED}."
+    sizes = len(SIZES) * EACH_SIZE
+    about = f"Held-out scenes, edits and compositions of the embedded model: {mix}, {sizes} sizes; seed {SEED}."
     return Suite(name="nano-2", version=1, about=about, scorers=("scene",), prompts=tuple(rows))
 
 

@@ -36,7 +36,13 @@ def test_every_shipped_suite_loads() -> None:
 def test_the_fingerprint_holds_all_that_is_asked() -> None:
     plain = suite(ROW)
     assert suite(ROW | {"ask": {}}).fingerprint == plain.fingerprint
-    others: list[dict[str, Any]] = [{"ask": {"text": ["Hi"]}}, {"width": 64}, {"references": ["a.png"]}, {"cluster": "c"}, {"kind": "x"}]
+    others: list[dict[str, Any]] = [
+        {"ask": {"text": ["Hi"]}},
+        {"width": 64},
+        {"references": ["a.png"]},
+        {"cluster": "c"},
+        {"kind": "x"},
+    ]
     assert len({suite(ROW | other).fingerprint for other in others} | {plain.fingerprint}) == len(others) + 1
 
 
