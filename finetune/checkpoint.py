@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from finetune.data.manifest import describe_difference
@@ -194,7 +193,7 @@ def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     from safetensors.torch import save
 
     with path.open("xb") as file:
-        file.write(save(tensors or {"empty": torch.zeros(1)}, metadata))
+        file.write(save(tensors, metadata))
         file.flush()
         os.fsync(file.fileno())
 

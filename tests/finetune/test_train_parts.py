@@ -14,9 +14,10 @@ from PIL import Image
 from torch import nn
 
 from finetune.cache import FeatureCache, feature_key
-from finetune.checkpoint import flatten, unflatten
+from finetune.checkpoint import Checkpoint, flatten, load_checkpoint, save_checkpoint, unflatten
 from finetune.config import TimestepConfig, TimestepKind, TrainConfig, TrainConfigError
 from finetune.optim import learning_rate, make_optimiser
+from finetune.runfolder import RunFolder
 from finetune.sampling import draw_sigma, fixed_levels, generator, shift_mu
 from tests.finetune.training import run, small, write_pictures
 from workbench.models import ModelCatalog
@@ -114,6 +115,16 @@ def test_learning_rates() -> None:
     assert cosine == sorted(cosine[:10]) + sorted(cosine[10:], reverse=True)
     assert rates(schedule={"kind": "linear", "warmup": 0})[50] == pytest.approx(0.5)
     assert TrainConfig.parse(MINIMAL | {"steps": 50}).warmup == 5
+
+
+def test_a_checkpoint_before_the_first_step_can_be_read(tmp_path: Path) -> None:
+    weight = nn.Parameter(torch.ones(2))
+    state = make_optimiser(TrainConfig.parse(MINIMAL).optimiser, [weight]).state_dict()
+    written = save_checkpoint(RunFolder(tmp_path), Checkpoint(0, {"a": torch.ones(2)}, {}, state, {}, {}))
+    read = load_checkpoint(written)
+    assert read.optimiser["state"] == {}
+    assert read.average == {}
+    make_optimiser(TrainConfig.parse(MINIMAL).optimiser, [weight]).load_state_dict(read.optimiser)
 
 
 def test_the_state_of_an_optimiser_survives_files() -> None:

@@ -52,7 +52,6 @@ class Family:
     distilled_steps: int
     max_references: int
     reference_pixels: int  # area down to which a fitted reference is scaled
-    adapter_prefixes: tuple[str, ...]  # prefixes of the transformer's modules in adapter files
     adapter_targets: tuple[str, ...]  # ends of module names that a LoRA trains by default
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
@@ -106,7 +105,6 @@ _KLEIN = Family(
     distilled_steps=4,
     max_references=MAX_REFERENCES,
     reference_pixels=1024 * 1024,
-    adapter_prefixes=("transformer.",),
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType(
         {
@@ -143,7 +141,6 @@ _KLEIN_NANO = Family(
     distilled_steps=4,
     max_references=4,
     reference_pixels=256 * 256,
-    adapter_prefixes=("transformer.",),
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType(
         {
