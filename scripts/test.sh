@@ -8,7 +8,8 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 # One process a core, a file at a time; two processes of several threads each would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-across=(-n "$(nproc 2>/dev/null || echo 2)" --dist loadfile)
+cores=$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)  # nproc takes that variable for the number of cores
+across=(-n "$cores" --dist loadfile)
 [[ " $* " == *" -n "* || " $* " == *" -n0 "* ]] && across=()
 
 have_browser() {
