@@ -22,15 +22,26 @@ def detectable_difference(spread: float, prompts: int, *, power: float = POWER, 
     Returns:
         In the metric's unit; infinite for fewer than 2 prompts, 0 where all differences are alike.
     """
-    from statsmodels.stats.power import tt_solve_power
+    from scipy.optimize import brentq
+    from statsmodels.stats.power import TTestPower
 
     _check(spread, power, alpha)
     if prompts < 2:
         return math.inf
     if spread == 0:
         return 0.0
-    effect = tt_solve_power(nobs=prompts, alpha=alpha, power=power, alternative="two-sided")
-    return float(effect) * spread
+    test = TTestPower()
+
+    def surplus(effect: float) -> float:
+        # scipy's noncentral t is NaN at single points, and everywhere beyond where the power is 1 to many digits.
+        tries = (float(test.power(effect * (1 + 1e-5 * nudge), prompts, alpha)) for nudge in range(8))
+        return next((found for found in tries if not math.isnan(found)), 1.0) - power
+
+    # statsmodels' own solver does not converge for some numbers of prompts; the power rises with the effect.
+    high = 1 / math.sqrt(prompts)
+    while surplus(high) < 0:
+        high *= 2
+    return float(brentq(surplus, 0.0, high)) * spread
 
 
 def prompts_needed(spread: float, difference: float, *, power: float = POWER, alpha: float = ALPHA) -> int:
