@@ -110,7 +110,13 @@ def test_a_picture_without_a_grid_says_so(build: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "docs" / "examples").glob("*.yaml")), ids=lambda p: p.name
+    "path",
+    [
+        path
+        for path in sorted((Path(__file__).parents[2] / "docs" / "examples").glob("*.yaml"))
+        if "\ngrid:" in path.read_text(encoding="utf-8")  # others are searches, tried by the tests of `evals tune`
+    ],
+    ids=lambda p: p.name,
 )
 def test_the_examples_in_the_documentation_are_grids(path: Path) -> None:
     assert Grid.from_file(path).pictures > 0

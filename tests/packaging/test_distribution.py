@@ -49,9 +49,9 @@ def test_wheel_holds_nothing_else(wheel: Path) -> None:
     assert len(licences) == 1
 
 
-def test_embedded_weights_stay_below_25_megabytes() -> None:
+def test_embedded_weights_stay_below_40_megabytes() -> None:
     weights = ROOT / "workbench" / "nano" / "weights"
-    assert 0 < sum(path.stat().st_size for path in weights.rglob("*") if path.is_file()) < 25_000_000
+    assert 0 < sum(path.stat().st_size for path in weights.rglob("*") if path.is_file()) < 40_000_000
 
 
 def test_version_is_said_once() -> None:
