@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 PATIENCE = 300_000  # milliseconds; reached only by a hang, or by a machine that does ten other things
 READY = """() => { const w = window.jupyterapp?.shell?.currentWidget;
   return !!(w?.context?.isReady && w?.sessionContext?.session?.kernel?.status === 'idle'); }"""
@@ -115,6 +116,15 @@ class Lab:
         """Run one of JupyterLab's commands."""
         self.page.evaluate("name => window.jupyterapp.commands.execute(name).then(() => true)", name)
 
+    def open_cell(self, name: str, source: str) -> Lab:
+        """Put a notebook of one cell beside the others, open and run it."""
+        cell: dict[str, Any] = {"cell_type": "code", "id": "a", "source": source}
+        cell |= {"metadata": {}, "outputs": [], "execution_count": None}
+        content = {"cells": [cell], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+        body = json.dumps({"type": "notebook", "content": content}).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/contents/{name}", body, method="PUT")).close()
+        return self.open(name).run_all()
+
     def run_all(self) -> Lab:
         """Run all cells to the end."""
         self.command("notebook:run-all-cells")
@@ -124,6 +134,12 @@ class Lab:
     def kernel(self, code: str) -> str:
         """What `code` prints in the notebook's kernel."""
         return str(self.page.evaluate(RUN, code)).strip()
+
+    def until(self, code: str, printed: str) -> None:
+        """Wait until `code` prints this in the kernel: values and clicks travel on comms of their own, in any order."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while (said := self.kernel(code)) != printed:
+            assert time.monotonic() < deadline, f"{code} prints {said}, not {printed}"
 
     def shot(self, name: str) -> None:
         """Keep a screenshot."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from evals.arena import Contest, Entry, make_contest, read_votes
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PROMPTS = ["a red circle on a white background", "a blue square <b>left</b> of a star", "the word OPEN on a sign"]
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LOADED = """(box) => { const images = [...box.querySelectorAll('.wb-arena-frame img')];
   return images.length === 2 && images.every((image) => image.naturalWidth > 0)
     && !box.querySelector('.wb-arena-waiting'); }"""
@@ -40,23 +37,6 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
     return make_contest(tmp_path_factory.mktemp("arena") / "contest", entries, title="Large against small")
 
 
-def notebook(lab_url: str, name: str, source: str) -> str:
-    """Put a notebook of one cell beside the others."""
-    cell: dict[str, Any] = {
-        "cell_type": "code",
-        "id": "a",
-        "metadata": {},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-    }
-    content = {"cells": [cell], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
-    body = json.dumps({"type": "notebook", "content": content}).encode()
-    request = urllib.request.Request(f"{lab_url}/api/contents/{name}", body, method="PUT")
-    urllib.request.urlopen(request).close()
-    return name
-
-
 def judged(page: Any, box: Any, count: int) -> None:
     """Wait until `count` pairs are judged and the pictures of the next one are there."""
     box.locator(".wb-arena-count", has_text=f"{count} of ").wait_for()
@@ -64,9 +44,9 @@ def judged(page: Any, box: Any, count: int) -> None:
         page.wait_for_function(LOADED, arg=box.element_handle())
 
 
-def test_arena(lab: Any, lab_url: str, contest: Contest) -> None:
+def test_arena(lab: Any, contest: Contest) -> None:
     source = f"from evals.panels import ArenaPanel\npanel = ArenaPanel({str(contest.folder)!r}, 'ada')\npanel"
-    lab.open(notebook(lab_url, "arena.ipynb", source)).run_all()
+    lab.open_cell("arena.ipynb", source)
     page = lab.page
     box = page.locator(".jp-OutputArea .wb-arena")
     box.wait_for()
