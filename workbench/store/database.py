@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from workbench.errors import SettingsError, StoreError
-from workbench.store.tables import Base
+from workbench.store import migrations
+from workbench.store.errors import SchemaError
 
 BUSY_SECONDS = 60  # how long a writer waits for another one
+LOCK = 0x666C7578  # PostgreSQL's advisory lock around migrations: any number that no other program uses
 
 
 def open_database(home: Path, database: str | None) -> Engine:
-    """Connect and make the tables that are missing.
+    """Connect, and bring the tables to the schema of this program.
+
+    A SQLite file that may not be written is opened for reading, when its schema is the present one.
 
     Args:
         home: folder of the default file `workbench.sqlite`; must exist.
@@ -26,17 +30,34 @@ def open_database(home: Path, database: str | None) -> Engine:
 
     Raises:
         SettingsError: `database` is no URL of a database driver that is installed.
+        SchemaError: a newer program has written the database, or an older one and it may not be changed.
         StoreError: the database cannot be opened.
     """
     engine = _connect(URL.create("sqlite", database=str(home / "workbench.sqlite")) if database is None else database)
-    with explained(engine), engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # processes that start together make the tables in turn
-        for table in Base.metadata.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in sorted(table.indexes, key=lambda each: str(each.name)):
-                connection.execute(CreateIndex(index, if_not_exists=True))
+    with explained(engine):
+        with engine.connect() as connection:
+            current = migrations.revision_of(connection)
+        if current != migrations.head():
+            _migrate(engine, current)
     return engine
+
+
+def _migrate(engine: Engine, current: str | None) -> None:
+    """Run the missing steps in one transaction; processes that start together take turns."""
+    if engine.url.query.get("mode") == "ro":
+        raise SchemaError(
+            f"The database is of an older revision ({current or 'empty'}, now {migrations.head()}) and may not be "
+            f"written, so that it cannot be brought up to date.",
+            "Allow writing to it, or copy the folder and set WORKBENCH_HOME to the copy.",
+        )
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        current = migrations.revision_of(connection)  # another process may have been quicker
+        if current != migrations.head():
+            migrations.upgrade(connection, current)
 
 
 @contextmanager
@@ -54,6 +75,8 @@ def _connect(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
         sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite and _read_only(parsed):
+            parsed = _for_reading(parsed)
         engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS} if sqlite else {})
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         # What SQLAlchemy says of a URL that it cannot parse may repeat the password in it.
@@ -67,6 +90,30 @@ def _connect(url: str | URL) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _tune_sqlite)
     return engine
+
+
+def _read_only(url: URL) -> bool:
+    """Whether the URL names a SQLite file that exists but may not be written, by itself or by its folder."""
+    if url.database in (None, "", ":memory:") or url.query.get("uri"):
+        return False
+    file = Path(str(url.database))
+    effective = os.access in os.supports_effective_ids
+    return file.is_file() and not all(
+        os.access(path, os.W_OK, effective_ids=effective) for path in (file, file.absolute().parent)
+    )
+
+
+def _for_reading(url: URL) -> URL:
+    """The same file, opened so that nothing is written beside it.
+
+    WAL mode would make two small files in the folder even for a reader; `immutable` does without, which is right while no
+    program writes. Where a log with content (`-wal`) is there, one does or did, and the file is read together with it.
+    """
+    file = Path(str(url.database)).absolute()
+    log = file.with_name(f"{file.name}-wal")
+    alone = not log.is_file() or log.stat().st_size == 0
+    query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if alone else {})
+    return url.set(database=file.as_uri(), query=query)
 
 
 def _tune_sqlite(connection: Any, _record: object) -> None:

@@ -23,8 +23,10 @@ from sqlalchemy.orm import sessionmaker
 from workbench.conditions import first_step
 from workbench.engine.events import Result
 from workbench.errors import StoreError
+from workbench.models.inputs import content_digest
 from workbench.recipe import Recipe
 from workbench.store.database import explained, open_database
+from workbench.store.facts import write_facts
 from workbench.store.files import make_folder, write_atomically
 from workbench.store.png import encode_picture, read_picture
 from workbench.store.tables import PictureRow
@@ -125,7 +127,7 @@ class Store:
         make_folder(path.parent)
         write_atomically(path, data)
         row = _row(metadata, len(data))
-        self._write(row)
+        self._write(row, content_digest(result.picture.convert("RGB")))
         return self._stored(row)
 
     def recent(self, limit: int = 20) -> list[Stored]:
@@ -191,13 +193,14 @@ class Store:
         with explained(self._engine), self._sessions() as session:
             return list(session.scalars(query))
 
-    def _write(self, row: PictureRow) -> None:
+    def _write(self, row: PictureRow, content: str) -> None:
         for attempt in range(3):
             try:
                 with explained(self._engine), self._sessions.begin() as session:
                     # Deleting first takes the write lock at once: no read that another writer could make stale.
                     session.execute(delete(PictureRow).where(PictureRow.digest == row.digest))
                     session.add(_copy(row))
+                    write_facts(session, row, content)
             except StoreError as error:
                 # Another process put the same digest there between the two statements (not possible in SQLite).
                 if attempt == 2 or not isinstance(error.__cause__, IntegrityError):
@@ -209,13 +212,13 @@ class Store:
         """Index a file that lost its row; None when the file does not say that it is that picture."""
         path = self.path(digest)
         try:
-            metadata = read_picture(path)[1]
+            picture, metadata = read_picture(path)
             row = _row(metadata, path.stat().st_size)
         except (StoreError, OSError, KeyError, TypeError, ValueError):
             return None
         if row.digest != digest:
             return None
-        self._write(row)
+        self._write(row, content_digest(picture))
         return self._stored(row)
 
     def _stored(self, row: PictureRow) -> Stored:
