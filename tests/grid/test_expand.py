@@ -267,7 +267,7 @@ def test_a_huge_grid_is_refused_before_anything_is_built(axes: list[Any], monkey
         raise AssertionError("a value was checked or a cell built")
 
     monkeypatch.setattr("workbench.grid.expand.apply", build)
-    monkeypatch.setattr("workbench.grid.axis._check", build)
+    monkeypatch.setattr("workbench.grid.values._check", build)
     assert "more than" in refusal(axes)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from workbench.errors import GridError
 from workbench.grid import AdapterAxis, Axis, FieldAxis, Grid, ReplaceAxis, Setting, SettingsAxis, WeightAxis
-from workbench.grid.axis import parse_axis, values_of
+from workbench.grid.axis import parse_axis
+from workbench.grid.values import values_of
 from workbench.panels.axes import KINDS, AxisRow
 from workbench.panels.banner import Banner
 

@@ -15,20 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from workbench.errors import GridError, WorkbenchError, nearest
-from workbench.grid.axis import (
-    PROMPTS,
-    AdapterAxis,
-    Axis,
-    Edit,
-    Value,
-    WeightAxis,
-    changed_fields,
-    cost,
-    default_title,
-    length,
-    matches,
-    values_of,
-)
+from workbench.grid.axis import PROMPTS, AdapterAxis, Axis, WeightAxis, changed_fields, cost, default_title
+from workbench.grid.values import Edit, Value, length, matches, values_of
 from workbench.recipe import Adapter, Catalog, Recipe, ResolvedRecipe, resolve
 
 MAX_PICTURES = 100_000
