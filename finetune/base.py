@@ -178,7 +178,8 @@ def _from_catalog(facts: BaseFacts, model: Model, precision: Precision, device: 
 
     def read_text(caption: str) -> tuple[Text, str]:
         tokens = tokenize(parts, caption, length)
-        return Text(encode(parts, tokens)), truncation_warning(tokens, "caption")
+        features = encode(parts, tokens)
+        return Text(features.embeds, features.pooled), truncation_warning(tokens, "caption")
 
     def read_picture(picture: Image.Image) -> tuple[Tensor, Grid]:
         side = parts.patch_pixels

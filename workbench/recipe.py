@@ -21,7 +21,10 @@ from workbench.errors import RecipeError, nearest
 Precision = Literal["float32", "bfloat16"]
 
 DEFAULT_MODEL = "klein-nano-base"
-_LATER = ("references", "image", "strength", "mask", "margins", "shift", "sigmas")  # fields that came after the first
+_LATER = (  # fields that came after the first
+    *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
+    "true_cfg_scale",
+)
 
 
 class Adapter(BaseModel):
@@ -54,6 +57,14 @@ class Recipe(BaseModel):
     )
     guidance_scale: float | None = Field(
         default=None, ge=0, le=100, allow_inf_nan=False, description="Guidance scale, 0 to 100; 1 or less is off."
+    )
+    true_cfg_scale: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Scale of a second pass with the negative prompt, 0 to 100, for models whose guidance scale is an "
+        "input (FLUX.1); 1 or less is off.",
     )
     shift: float | None = Field(
         default=None,
@@ -221,6 +232,16 @@ class Defaults(Protocol):
         ...
 
     @property
+    def embeds_guidance(self) -> bool:
+        """Whether the guidance scale is an input of the transformer, not a second pass."""
+        ...
+
+    @property
+    def true_cfg(self) -> bool:
+        """Whether it takes `true_cfg_scale`."""
+        ...
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What it can do."""
         ...
@@ -292,7 +313,8 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     """Fill every default and bring the recipe to canonical form.
 
     Guidance that cannot act (a step-distilled model, a scale of 1 or less) becomes 1 and its negative prompt empty, as
-    `Flux2KleinPipeline.do_classifier_free_guidance` decides; adapters of weight 0 vanish.
+    `Flux2KleinPipeline.do_classifier_free_guidance` decides; where the guidance scale is an input of the transformer it
+    always acts, and the negative prompt acts with `true_cfg_scale`. Adapters of weight 0 vanish.
 
     Args:
         recipe: what a person wrote.
@@ -304,8 +326,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
         RecipeError: a size that the model cannot draw, a task that it cannot do, fields that contradict each other.
     """
     model = catalog.model(recipe.model)
-    guidance = model.guidance_scale if recipe.guidance_scale is None else float(recipe.guidance_scale)
-    guided = guidance > 1 and not model.is_distilled
+    guidance, cfg, guided = _guidance(recipe, model)
     adapters = tuple(adapter for adapter in recipe.adapters if adapter.weight != 0)
     conditions = fill(recipe, model, catalog)
     full = recipe.replace(
@@ -313,7 +334,8 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
         width=conditions.pop("width", recipe.width) or model.width,
         height=conditions.pop("height", recipe.height) or model.height,
         steps=_steps(recipe) or model.steps,
-        guidance_scale=guidance if guided else 1.0,
+        guidance_scale=guidance,
+        true_cfg_scale=cfg,
         negative_prompt=recipe.negative_prompt if guided else "",
         max_sequence_length=recipe.max_sequence_length or model.max_sequence_length,
         precision=recipe.precision or model.precision,
@@ -325,6 +347,21 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     _check_size(full.width, full.height, model)
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints)
+
+
+def _guidance(recipe: Recipe, model: Defaults) -> tuple[float, float | None, bool]:
+    """Guidance scale, true scale, and whether there is a second pass with the negative prompt."""
+    guidance = model.guidance_scale if recipe.guidance_scale is None else float(recipe.guidance_scale)
+    cfg = recipe.true_cfg_scale if recipe.true_cfg_scale is not None and recipe.true_cfg_scale > 1 else None
+    if cfg is not None and not model.true_cfg:
+        raise RecipeError(
+            f"{model.name} takes no true_cfg_scale.",
+            "Leave it out." if model.embeds_guidance else "Its guidance_scale is the scale of the second pass.",
+        )
+    if model.embeds_guidance or model.true_cfg:
+        return guidance if model.embeds_guidance else 1.0, cfg, cfg is not None
+    guided = guidance > 1 and not model.is_distilled
+    return guidance if guided else 1.0, None, guided
 
 
 def _load(text: str) -> Any:

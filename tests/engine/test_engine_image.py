@@ -17,6 +17,7 @@ from workbench.engine.canvas import paste_back
 from workbench.engine.conditions import Conditions, encode_picture, token_mask
 from workbench.engine.decode import decode
 from workbench.engine.denoise import make_rows
+from workbench.engine.kinds import Text
 from workbench.engine.plan import Job, make_plan
 from workbench.errors import InputError
 from workbench.models import ModelCatalog
@@ -102,7 +103,7 @@ def test_strength_1_starts_from_the_same_noise_bit_for_bit(catalog: ModelCatalog
     full = resolved.model_copy(update={"recipe": resolved.recipe.model_copy(update={"strength": 1.0})})
     job = Job(full, "", (0,))
     assert (job.start, job.steps) == (0, 5)
-    text = torch.zeros(1, 8, 96)
+    text = Text(torch.zeros(1, 8, 96))
     image = encode_picture(parts, Image.open(photo))
     from_image, from_noise = (
         make_rows(parts, [job], [(text, text)], 4, 6, conditions=[Conditions(image=start)]) for start in (image, None)

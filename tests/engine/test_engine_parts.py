@@ -14,6 +14,7 @@ from tests.conftest import DYNAMIC, STATIC
 from workbench.engine import latents, schedule
 from workbench.engine.cache import TensorFolder
 from workbench.engine.denoise import Denoiser, make_rows
+from workbench.engine.kinds import Text
 from workbench.engine.plan import make_plan
 from workbench.engine.preview import CELLS, preview, preview_map
 from workbench.engine.text import TextCache, tokenize, truncation_warning
@@ -106,7 +107,7 @@ def test_texts_are_encoded_once(parts: Components, tmp_path: Any) -> None:
     assert cache.encoded == 2
     fresh = TextCache(folder=tmp_path)
     stored, _ = fresh.get(parts, "a", 32)
-    assert torch.equal(stored, first)
+    assert torch.equal(stored.embeds, first.embeds)
     assert (fresh.encoded, fresh.found) == (0, 1)
 
 
@@ -115,7 +116,7 @@ def test_a_damaged_entry_on_disk_is_made_again(parts: Components, tmp_path: Any)
     (file,) = tmp_path.glob("*/*.safetensors")
     file.write_bytes(file.read_bytes()[:20])
     cache = TextCache(folder=tmp_path)
-    assert torch.equal(cache.get(parts, "a", 32)[0], first)
+    assert torch.equal(cache.get(parts, "a", 32)[0].embeds, first.embeds)
     assert cache.encoded == 1
 
 
@@ -144,9 +145,9 @@ def test_rows_split_and_leave(parts: Components, tiny_catalog: ModelCatalog) -> 
         for seed, (steps, scale) in enumerate([(1, 1.0), (2, 3.0), (3, 1.0), (3, 3.0)])
     ]
     (group,) = make_plan(recipes, tiny_catalog).groups
-    texts = [(torch.randn(1, 32, 96), torch.randn(1, 32, 96)) for _ in group.jobs]
+    texts = [(Text(torch.randn(1, 32, 96)), Text(torch.randn(1, 32, 96))) for _ in group.jobs]
     rows = make_rows(parts, group.jobs, texts, 4, 4)
-    denoiser = Denoiser(parts, 4, 4, 32)
+    denoiser = Denoiser(parts, 4, 4)
     halves = rows.split(3)
     assert [half.names for half in halves] == [[0, 1, 2], [3]]
     assert [half.guided for half in halves] == [[1], [0]]

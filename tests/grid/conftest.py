@@ -37,6 +37,8 @@ class PaperModel:
     max_side: int = 256
     max_pixels: int = 256 * 256
     is_distilled: bool = False
+    embeds_guidance: bool = False
+    true_cfg: bool = False
     precision: Precision = "float32"
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class TensorFolder:
-    """A folder of single tensors, each in a safetensors file named by its key.
+    """A folder of tensors, one safetensors file a key.
 
     Args:
         folder: where they are; made when first needed. None keeps nothing.
@@ -21,6 +21,14 @@ class TensorFolder:
 
     def read(self, key: str) -> Tensor | None:
         """The tensor kept under `key`, on the CPU; None when there is none or it is damaged."""
+        return (self.read_all(key) or {}).get("value")
+
+    def write(self, key: str, value: Tensor) -> None:
+        """Keep `value` under `key`. A folder that cannot be written only costs time."""
+        self.write_all(key, {"value": value})
+
+    def read_all(self, key: str) -> dict[str, Tensor] | None:
+        """The tensors kept under `key`, on the CPU; None when there are none or the file is damaged."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -28,13 +36,13 @@ class TensorFolder:
         if path is None or not path.is_file():
             return None
         try:
-            value: Tensor = load_file(path)["value"]
-        except (OSError, SafetensorError, KeyError):  # made again, and then written over
+            values: dict[str, Tensor] = load_file(path)
+        except (OSError, SafetensorError):  # made again, and then written over
             return None
-        return value
+        return values
 
-    def write(self, key: str, value: Tensor) -> None:
-        """Keep `value` under `key`. A folder that cannot be written only costs time."""
+    def write_all(self, key: str, values: dict[str, Tensor]) -> None:
+        """Keep named tensors under `key`. A folder that cannot be written only costs time."""
         from safetensors.torch import save
 
         path = self._file(key)
@@ -44,7 +52,7 @@ class TensorFolder:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tensor-")
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(save({"value": value.detach().cpu().contiguous()}))
+                stream.write(save({name: value.detach().cpu().contiguous() for name, value in values.items()}))
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).replace(path)

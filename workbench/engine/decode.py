@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.engine.latents import denormalise, unpack
+from workbench.engine.kinds import kind_of
 from workbench.engine.plan import Job
 from workbench.errors import GenerationError
 from workbench.models.loading import Components
@@ -49,7 +49,7 @@ def decode(parts: Components, tokens: Tensor, rows: int, columns: int, *, tiled:
         columns: picture width in tokens.
         tiled: decode overlapping tiles, which needs less memory and changes pixels slightly.
     """
-    latents = denormalise(parts.vae, unpack(tokens, rows, columns))  # (1, C / 4, 2 rows, 2 columns)
+    latents = kind_of(parts).to_vae(parts, tokens, rows, columns)  # (1, C / 4, 2 rows, 2 columns)
     if parts.device.type == "cpu":
         latents = latents.contiguous(memory_format=torch.channels_last)
     with _tiles(parts.vae, max(rows, columns), tiled=tiled):

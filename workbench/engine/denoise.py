@@ -1,8 +1,8 @@
 """One denoising step for rows that may differ in prompt, seed, number of steps, guidance, references and image.
 
 The transformer takes a timestep per row, so one batch can hold a whole grid of such recipes. A row that has done its
-steps leaves the batch. Arithmetic and rounding follow `Flux2KleinPipeline` and the Euler step of
-`FlowMatchEulerDiscreteScheduler`, in bfloat16 too.
+steps leaves the batch. What the transformer is given is the architecture's own (`workbench.engine.kinds`); arithmetic
+and rounding follow the diffusers pipelines and the Euler step of `FlowMatchEulerDiscreteScheduler`, in bfloat16 too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from workbench.engine.conditions import Conditions
-from workbench.engine.latents import draw_noise, picture_ids, reference_ids, text_ids
+from workbench.engine.kinds import Call, Conditions, Layout, Text, kind_of
 from workbench.engine.plan import Job
 from workbench.engine.schedule import noise_levels
 from workbench.models.loading import Components
@@ -30,15 +29,17 @@ class Rows:
 
     names: list[int]  # position of each row's job in its batch
     latents: Tensor  # (B, N, C) at the model's precision
-    text: Tensor  # (B, L, D)
-    negative: Tensor  # (B, L, D); rows without guidance hold their own text, unused
-    guidance: Tensor  # float32 (B,); 1 is off
+    text: Text
+    negative: Text  # rows without a second pass hold their own text, unused
+    guidance: Tensor  # scale of the second pass, float32 (B,); 1 is off
+    embedded: Tensor  # guidance scale as the transformer's own input, float32 (B,); unused by most
     steps: list[int]  # steps of each row
     timesteps: Tensor  # float32 (B, S), padded with 0
     sigmas: Tensor  # float32 (B, S + 1), padded with 0
     failed_at: Tensor  # int64 (B,), the first step whose latents were not finite, or 0
     guided: list[int]  # rows that need a second pass
     references: Tensor | None = None  # (B, R, C)
+    extra: Tensor | None = None  # further channels of the picture's tokens, (B, N, E)
     kept: Kept | None = None  # what of the image stays, where there is a mask
     step: int = 0  # steps done
 
@@ -62,9 +63,11 @@ class Rows:
     def keep(self, rows: list[int]) -> None:
         """Keep only these rows."""
         chosen = torch.tensor(rows, dtype=torch.long, device=self.latents.device)
-        for name in ("latents", "text", "negative", "guidance", "timesteps", "sigmas", "failed_at"):
+        for name in ("latents", "guidance", "embedded", "timesteps", "sigmas", "failed_at"):
             setattr(self, name, getattr(self, name)[chosen])
+        self.text, self.negative = self.text.choose(chosen), self.negative.choose(chosen)
         self.references = None if self.references is None else self.references[chosen]
+        self.extra = None if self.extra is None else self.extra[chosen]
         self.kept = None if self.kept is None else self.kept.choose(chosen)
         guided = set(self.guided)
         self.names, self.steps = [self.names[row] for row in rows], [self.steps[row] for row in rows]
@@ -99,7 +102,7 @@ def add_noise(image: Tensor, noise: Tensor, level: Tensor) -> Tensor:
 def make_rows(
     parts: Components,
     jobs: Sequence[Job],
-    texts: Sequence[tuple[Tensor, Tensor]],
+    texts: Sequence[tuple[Text, Text]],
     rows: int,
     columns: int,
     *,
@@ -110,14 +113,18 @@ def make_rows(
     Args:
         parts: the model.
         jobs: one per row.
-        texts: text and negative text (1, L, D) of each.
+        texts: text and negative text of each, all of equal length.
         rows: picture height in tokens.
         columns: picture width in tokens.
         conditions: references, image and mask of each; all or none have a mask, and references are of equal shapes.
     """
     device = parts.device
-    given = conditions or [Conditions()] * len(jobs)
-    noise = [draw_noise(job.recipe.seed, parts.latent_channels, rows, columns).to(device, parts.dtype) for job in jobs]
+    kind, layout = kind_of(parts), Layout(rows, columns)
+    begun = [
+        kind.start(parts, job, own, layout)
+        for job, own in zip(jobs, conditions or [Conditions()] * len(jobs), strict=True)
+    ]
+    noise, given = [start for start, _ in begun], [own for _, own in begun]
     levels = [_levels(parts, rows * columns, job) for job in jobs]
     starts = [
         start if own.image is None else add_noise(own.image, start, sigmas[0])
@@ -126,18 +133,21 @@ def make_rows(
     references = [own.references for own in given if own.references is not None]
     masks = [own.mask for own in given if own.mask is not None]
     images = [own.image for own in given if own.image is not None]
+    extra = [own.extra for own in given if own.extra is not None]
     return Rows(
         names=list(range(len(jobs))),
         latents=torch.cat(starts),
-        text=torch.cat([text for text, _ in texts]),
-        negative=torch.cat([negative for _, negative in texts]),
+        text=Text.join([text for text, _ in texts]),
+        negative=Text.join([negative for _, negative in texts]),
         guidance=torch.tensor([job.guidance for job in jobs], dtype=torch.float32, device=device),
+        embedded=torch.tensor([job.recipe.guidance_scale for job in jobs], dtype=torch.float32, device=device),
         steps=[job.steps for job in jobs],
         timesteps=pad_sequence([timesteps for timesteps, _ in levels], batch_first=True).to(device),
         sigmas=pad_sequence([sigmas for _, sigmas in levels], batch_first=True).to(device),
         failed_at=torch.zeros(len(jobs), dtype=torch.long, device=device),
         guided=[row for row, job in enumerate(jobs) if job.guided],
         references=torch.cat(references) if references else None,
+        extra=torch.cat(extra) if extra else None,
         kept=Kept(torch.cat(masks), torch.cat(images), torch.cat(noise)) if masks else None,
     )
 
@@ -145,8 +155,10 @@ def make_rows(
 def _levels(parts: Components, tokens: int, job: Job) -> tuple[Tensor, Tensor]:
     """Timesteps (steps,) and sigmas (steps + 1,) of one row, from where its image lets it start."""
     recipe = job.recipe
+    steps = job.start + job.steps
+    mu = kind_of(parts).mu(parts.scheduler_config, tokens, steps)
     timesteps, sigmas = noise_levels(
-        parts.scheduler_config, tokens, job.start + job.steps, shift=recipe.shift, sigmas=recipe.sigmas
+        parts.scheduler_config, tokens, steps, shift=recipe.shift, sigmas=recipe.sigmas, mu=mu
     )
     return timesteps[job.start :], sigmas[job.start :]
 
@@ -158,7 +170,6 @@ class Denoiser:
         parts: the model.
         rows: picture height in tokens.
         columns: picture width in tokens.
-        text_tokens: length of the text.
         references: rows and columns of each reference, in tokens.
     """
 
@@ -167,13 +178,10 @@ class Denoiser:
         parts: Components,
         rows: int,
         columns: int,
-        text_tokens: int,
         references: Sequence[tuple[int, int]] = (),
     ) -> None:
-        self._parts = parts
-        ids = torch.cat([picture_ids(rows, columns), reference_ids(references)])
-        self._picture_ids = ids.to(parts.device)  # (N + R, 4)
-        self._text_ids = text_ids(text_tokens).to(parts.device)  # (L, 4)
+        self._parts, self._kind = parts, kind_of(parts)
+        self._layout = Layout(rows, columns, tuple(references))
 
     @torch.no_grad()
     def step(self, rows: Rows, *, together: bool = True) -> Tensor:
@@ -188,8 +196,7 @@ class Denoiser:
             The finished picture as predicted from this step, x - sigma * velocity, float32 (B, N, C): for previews.
         """
         latents, index = rows.latents, rows.step
-        timestep = rows.timesteps[:, index].to(latents.dtype) / 1000  # (B,)
-        velocity = self._guided_velocity(rows, timestep, together=together)
+        velocity = self._guided_velocity(rows, together=together)
         sigma = rows.sigmas[:, index].view(-1, 1, 1)
         change = rows.sigmas[:, index + 1].view(-1, 1, 1) - sigma
         # The scheduler's step size and product are rounded to the model's precision before the sum in float32.
@@ -204,34 +211,55 @@ class Denoiser:
         rows.failed_at = torch.where(finite | (rows.failed_at > 0), rows.failed_at, rows.step)
         return estimate
 
-    def _guided_velocity(self, rows: Rows, timestep: Tensor, *, together: bool) -> Tensor:
-        guided = rows.guided
-        count = rows.latents.shape[1]
-        seen = rows.latents if rows.references is None else torch.cat([rows.latents, rows.references], dim=1)
-        first = (seen, rows.text, timestep)
-        if not guided:
-            return self._velocity(*first)[:, :count]
-        second = (seen[guided], rows.negative[guided], timestep[guided])
-        if together:
-            both = [torch.cat(pair) for pair in zip(first, second, strict=True)]
-            out = self._velocity(*both)
-            velocity, negative = out[: len(rows.names), :count].clone(), out[len(rows.names) :, :count]
+    def _guided_velocity(self, rows: Rows, *, together: bool) -> Tensor:
+        """The velocity (B, N, C) after guidance by a second pass, where a row has it."""
+        first = self._call(rows, list(range(len(rows.names))), rows.text)
+        if not rows.guided:
+            return self._kind.velocity(self._parts, first)
+        second = self._call(rows, rows.guided, rows.negative.choose(rows.guided))
+        if together and first.text.embeds.shape[1] == second.text.embeds.shape[1]:
+            out = self._kind.velocity(self._parts, _both(first, second))
+            velocity, negative = out[: len(rows.names)].clone(), out[len(rows.names) :]
         else:
-            velocity, negative = self._velocity(*first)[:, :count], self._velocity(*second)[:, :count]
-        scale = rows.guidance[guided].view(-1, 1, 1)
-        away = (scale * (velocity[guided] - negative).float()).to(velocity.dtype)
-        velocity[guided] = negative + away
+            velocity, negative = self._kind.velocity(self._parts, first), self._kind.velocity(self._parts, second)
+        scale = rows.guidance[rows.guided].view(-1, 1, 1)
+        away = (scale * (velocity[rows.guided] - negative).float()).to(velocity.dtype)
+        velocity[rows.guided] = negative + away
         return velocity
 
-    def _velocity(self, latents: Tensor, text: Tensor, timestep: Tensor) -> Tensor:
-        """The transformer's answer (B, N + R, C) at the model's precision."""
-        out: Tensor = self._parts.transformer(
-            hidden_states=latents,
-            timestep=timestep,
-            guidance=None,
-            encoder_hidden_states=text,
-            txt_ids=self._text_ids,
-            img_ids=self._picture_ids,
-            return_dict=False,
-        )[0]
-        return out
+    def _call(self, rows: Rows, chosen: list[int], text: Text) -> Call:
+        """The inputs of a pass for some rows, with the text given."""
+        whole, last = len(chosen) == len(rows.names), rows.step + 1 == rows.timesteps.shape[1]
+        following = torch.zeros_like(rows.timesteps[:, 0]) if last else rows.timesteps[:, rows.step + 1]
+
+        def pick(values: Tensor) -> Tensor:
+            return values if whole else values[chosen]
+
+        return Call(
+            latents=pick(rows.latents),
+            text=text,
+            time=pick(rows.timesteps[:, rows.step]),
+            next_time=pick(following),
+            guidance=pick(rows.embedded),
+            layout=self._layout,
+            references=None if rows.references is None else pick(rows.references),
+            extra=None if rows.extra is None else pick(rows.extra),
+        )
+
+
+def _both(one: Call, two: Call) -> Call:
+    """The rows of both calls as one."""
+
+    def join(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+        return None if first is None or second is None else torch.cat([first, second])
+
+    return Call(
+        latents=torch.cat([one.latents, two.latents]),
+        text=Text.join([one.text, two.text]),
+        time=torch.cat([one.time, two.time]),
+        next_time=torch.cat([one.next_time, two.next_time]),
+        guidance=torch.cat([one.guidance, two.guidance]),
+        layout=one.layout,
+        references=join(one.references, two.references),
+        extra=join(one.extra, two.extra),
+    )

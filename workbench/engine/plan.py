@@ -20,6 +20,7 @@ class Job:
     resolved: ResolvedRecipe
     digest: str
     indices: tuple[int, ...]
+    true_cfg: bool = False  # whether the second pass has a scale of its own
 
     @property
     def recipe(self) -> Recipe:
@@ -45,7 +46,9 @@ class Job:
 
     @property
     def guidance(self) -> float:
-        """Guidance scale; 1 is off."""
+        """Scale of the second pass, classifier-free guidance; 1 is off."""
+        if self.true_cfg:
+            return self.recipe.true_cfg_scale or 1.0
         assert self.recipe.guidance_scale is not None  # filled by resolve
         return self.recipe.guidance_scale
 
@@ -131,7 +134,9 @@ def make_plan(recipes: Sequence[Recipe], catalog: Catalog) -> Plan:
         digest = resolved.digest
         first = jobs.get(digest)
         indices = (*first.indices, index) if first else (index,)
-        jobs[digest] = Job(first.resolved if first else resolved, digest, indices)
+        model = catalog.model(resolved.recipe.model)
+        own = model.true_cfg or model.embeds_guidance
+        jobs[digest] = Job(first.resolved if first else resolved, digest, indices, own)
     grouped: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs.values():
         grouped.setdefault(_key(job), []).append(job)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from workbench.engine.cache import TensorFolder
-from workbench.engine.latents import normalise, pack
+from workbench.engine.kinds import kind_of
 from workbench.models.loading import Components
 
 CELLS = 4  # colours along each side of a token
@@ -44,7 +44,7 @@ def fit_map(parts: Components) -> Tensor:
     tokens, colours = [], []
     for picture in pictures.split(1):
         latents = parts.vae.encode(picture, return_dict=False)[0].mode()
-        tokens.append(pack(normalise(parts.vae, latents)).float()[0])
+        tokens.append(kind_of(parts).from_vae(parts, latents).float()[0])
         decoded = parts.vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
         colours.append(_cells(decoded, parts.patch_pixels))
     known = torch.cat(tokens).double().cpu()  # (P * N, C)

@@ -18,6 +18,7 @@ from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
 from workbench.engine.denoise import Denoiser, Rows, make_rows
 from workbench.engine.events import CancelToken, Step
+from workbench.engine.kinds import Text
 from workbench.engine.memory import Economy, is_out_of_memory
 from workbench.engine.plan import Group, Job
 from workbench.engine.preview import preview
@@ -136,7 +137,7 @@ class GroupRunner:
             start = time.perf_counter()
             conditions = self._with_less("encode", lambda: self._look(parts, drawing))
             drawing.spend("encode", time.perf_counter() - start, range(len(drawing.jobs)))
-        pending = [make_rows(parts, drawing.jobs, texts, *self._grid(parts), conditions=conditions)]
+        pending = self._rows(parts, drawing, texts, conditions)
         while pending and not self._cancel.cancelled:
             rows = pending.pop(0)
             if len(rows.names) > self.economy.rows:
@@ -144,12 +145,27 @@ class GroupRunner:
                 continue
             yield from self._denoise(parts, rows, drawing, pending)
 
+    def _rows(
+        self, parts: Components, drawing: Drawing, texts: list[tuple[Text, Text]], conditions: list[Conditions]
+    ) -> list[Rows]:
+        """The rows of all jobs, in batches of equal text length: some families pad no prompt to the full length."""
+        lengths: dict[tuple[int, int], list[int]] = {}
+        for name, (text, negative) in enumerate(texts):
+            lengths.setdefault((text.embeds.shape[1], negative.embeds.shape[1]), []).append(name)
+        batches = []
+        for names in lengths.values():
+            jobs, own = [drawing.jobs[name] for name in names], [conditions[name] for name in names]
+            rows = make_rows(parts, jobs, [texts[name] for name in names], *self._grid(parts), conditions=own)
+            rows.names = names
+            batches.append(rows)
+        return batches
+
     def _denoise(self, parts: Components, rows: Rows, drawing: Drawing, pending: list[Rows]) -> Iterator[Outcome]:
         height, width = self._grid(parts)
         matrix = self._map(parts)
         patch = parts.patch_pixels
         references = [(down // patch, across // patch) for across, down in self._group.shape.references]
-        denoiser = Denoiser(parts, height, width, self._group.shape.text_tokens, references)
+        denoiser = Denoiser(parts, height, width, references)
         shown = 0.0
         for nothing_to_draw in rows.leave():  # of strength 0
             yield self._finish(parts, drawing, *nothing_to_draw)
@@ -211,8 +227,8 @@ class GroupRunner:
             parts.adapters.apply(self._adapters)
         return parts
 
-    def _encode(self, parts: Components, drawing: Drawing) -> list[tuple[Tensor, Tensor]]:
-        """Text and negative text (1, L, D) of every job; notes what of them is not read."""
+    def _encode(self, parts: Components, drawing: Drawing) -> list[tuple[Text, Text]]:
+        """Text and negative text of every job; notes what of them is not read."""
         length = self._group.shape.text_tokens
         embeddings = []
         for name, job in enumerate(drawing.jobs):

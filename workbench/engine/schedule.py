@@ -1,4 +1,4 @@
-"""Noise levels of a run, as `Flux2KleinPipeline` sets them.
+"""Noise levels of a run, as the FLUX pipelines of diffusers set them.
 
 The scheduler class of diffusers turns evenly spaced levels into shifted ones; the shift `mu` grows with the number of
 picture tokens and of steps when the scheduler's configuration asks for a dynamic shift.
@@ -35,6 +35,7 @@ def noise_levels(
     *,
     shift: float | None = None,
     sigmas: Sequence[float] | None = None,
+    mu: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Timesteps and noise levels of one run.
 
@@ -45,6 +46,7 @@ def noise_levels(
         shift: instead of the configuration's shift, the same for all sizes: level s becomes
             shift * s / (1 + (shift - 1) * s) (Esser et al. 2024, equation 23).
         sigmas: `steps` noise levels before the shift, instead of even ones.
+        mu: logarithm of the dynamic shift; None: that of FLUX.2, `empirical_mu`.
 
     Returns:
         Timesteps (steps,), 0 to 1000, and sigmas (steps + 1,), 1 to 0, the last one the end; both float32 on the CPU.
@@ -56,7 +58,7 @@ def noise_levels(
     levels: Any = sigmas
     if sigmas is None and not config.get("use_flow_sigmas"):
         levels = np.linspace(1.0, 1 / steps, steps)
-    mu = empirical_mu(tokens, steps)
+    mu = empirical_mu(tokens, steps) if mu is None else mu
     scheduler.set_timesteps(
         num_inference_steps=steps, sigmas=None if levels is None else np.asarray(levels), mu=mu, device="cpu"
     )

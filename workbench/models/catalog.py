@@ -6,112 +6,23 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
-from workbench.conditions import Task
 from workbench.errors import ModelError, nearest
-from workbench.models.checkpoint import deciding_files, read_header, read_json, refuse_pickle
+from workbench.models.checkpoint import read_header, refuse_pickle
 from workbench.models.device import choose_device, default_precision
-from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
+from workbench.models.folders import identify
 from workbench.models.inputs import Input, Inputs
-from workbench.recipe import Precision
+from workbench.models.model import Model
 
 T = TypeVar("T")
 
+__all__ = ["EMBEDDED", "Model", "ModelCatalog", "identify"]
+
 EMBEDDED = Path(__file__).parent.parent / "nano" / "weights"
 """Folder of the models shipped with the package."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """One checkpoint that can be drawn with: its family's row, and what its own files say.
-
-    Sizes are in pixels. `fingerprint` is computed when first asked for, as it reads the weights.
-    """
-
-    name: str
-    path: Path
-    family: Family
-    is_distilled: bool
-    precision: Precision
-    revision: str  # commit of the hub snapshot the folder is, or ''
-    parameters: int  # of the transformer
-    weight_bytes: int  # of all components on disk
-    max_sequence_length: int  # text tokens read, padding included
-    _files: tuple[Path, ...] = field(repr=False)
-    _hashes: FileHashes = field(repr=False, compare=False)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over every file that decides pixels."""
-        identity = f"{self.family.pipeline} is_distilled={self.is_distilled}"
-        return self._hashes.of_tree(self.path, self._files, identity)
-
-    def component_fingerprint(self, *components: str) -> str:
-        """SHA-256 over the files of some components, for caches of what only these decide."""
-        files = [path for path in self._files if path.relative_to(self.path).parts[0] in components]
-        return self._hashes.of_tree(self.path, files)
-
-    @property
-    def width(self) -> int:
-        """Default width."""
-        return self.family.width
-
-    @property
-    def height(self) -> int:
-        """Default height."""
-        return self.family.height
-
-    @property
-    def steps(self) -> int:
-        """Default number of denoising steps."""
-        return self.family.default_steps(distilled=self.is_distilled)
-
-    @property
-    def guidance_scale(self) -> float:
-        """Default guidance scale; 1 (off) for a step-distilled model."""
-        return 1.0 if self.is_distilled else self.family.guidance_scale
-
-    @property
-    def size_multiple(self) -> int:
-        """Width and height are multiples of this."""
-        return self.family.size_multiple
-
-    @property
-    def min_side(self) -> int:
-        """Smallest width and height."""
-        return self.family.min_side
-
-    @property
-    def max_side(self) -> int:
-        """Largest width and height."""
-        return self.family.max_side
-
-    @property
-    def max_pixels(self) -> int:
-        """Largest product of width and height."""
-        return self.family.max_pixels
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What it can do."""
-        return self.family.tasks
-
-    @property
-    def max_references(self) -> int:
-        """Most references of one picture."""
-        return self.family.max_references
-
-    @property
-    def reference_pixels(self) -> int:
-        """Largest area at which a reference that is fitted is read."""
-        return self.family.reference_pixels
 
 
 class ModelCatalog:
@@ -255,75 +166,6 @@ class ModelCatalog:
         return model
 
 
-def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) -> Model:
-    """Say what the diffusers folder `folder` is, from its JSON files and safetensors headers alone.
-
-    Raises:
-        ModelError: a pipeline class that is not supported, a missing component, unusable weights.
-    """
-    index = read_json(folder / "model_index.json")
-    family = _family(folder, index)
-    files = deciding_files(folder, family.components)
-    weights = [path for path in files if path.suffix == ".safetensors"]
-    transformer = [path for path in weights if path.parent.name == "transformer"]
-    return Model(
-        name=name,
-        path=folder,
-        family=family,
-        is_distilled=bool(index.get("is_distilled", False)),
-        precision=precision,
-        revision=folder.name if folder.parent.name == "snapshots" else "",
-        parameters=sum(_elements(entry["shape"]) for path in transformer for entry in read_header(path).values()),
-        weight_bytes=sum(path.stat().st_size for path in weights),
-        max_sequence_length=_text_length(folder, family),
-        _files=tuple(files),
-        _hashes=hashes,
-    )
-
-
-def _family(folder: Path, index: dict[str, Any]) -> Family:
-    """The family whose pipeline is named and whose text layers exist, the deepest that fits."""
-    pipeline = str(index.get("_class_name", ""))
-    rows = [row for row in FAMILIES.values() if row.pipeline == pipeline]
-    if not rows:
-        supported = ", ".join(sorted({row.pipeline for row in FAMILIES.values()}))
-        raise ModelError(
-            f"The model {folder} is made for {pipeline or 'an unnamed pipeline'}.", f"Supported: {supported}."
-        )
-    for component in rows[0].components:
-        entry = index.get(component)
-        if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
-            raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
-    encoder = read_json(folder / "text_encoder" / "config.json")
-    width = int(read_json(folder / "transformer" / "config.json").get("joint_attention_dim", 0))
-    depth = int(encoder.get("num_hidden_layers", 0))
-    for row in sorted(rows, key=lambda row: -max(row.text_layers)):
-        if max(row.text_layers) <= depth and width == len(row.text_layers) * int(encoder.get("hidden_size", 0)):
-            return row
-    raise ModelError(
-        f"The text encoder of {folder} ({depth} layers) fits no known family whose transformer reads {width} values "
-        "a token.",
-        "Check that text encoder and transformer belong together.",
-    )
-
-
-def _text_length(folder: Path, family: Family) -> int:
-    """Text tokens that the checkpoint was trained to read, where it says so, else the family's.
-
-    A tokenizer states them as `model_max_length` (more than the family reads means nothing), a model trained by
-    `workbench.nano.train` in its recipe.
-    """
-    config = folder / "tokenizer" / "tokenizer_config.json"
-    stated = read_json(config).get("model_max_length") if config.is_file() else None
-    if isinstance(stated, int | float) and 8 <= stated <= family.max_sequence_length:
-        return int(stated)
-    try:
-        recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-        return int(recipe["text_encoder"]["max_sequence_length"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return family.max_sequence_length
-
-
 def _candidates(source: Path) -> Iterator[tuple[str, Path]]:
     """Folders with a model_index.json one or two levels below `source`, named by their relative path."""
     for pattern in ("*/model_index.json", "*/*/model_index.json"):
@@ -336,10 +178,3 @@ def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     paths = [*folder.glob("*.json"), *folder.glob("*/*")]
     statuses = [(str(path), path.stat()) for path in sorted(paths) if path.is_file()]
     return [(path, status.st_size, status.st_mtime_ns) for path, status in statuses]
-
-
-def _elements(shape: list[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product

@@ -36,6 +36,7 @@ class Family:
 
     name: str
     title: str
+    kind: str  # the architecture, a name in `workbench.engine.kinds`
     pipeline: str  # the diffusers pipeline class named in model_index.json: the loader's format and the tests' oracle
     components: Mapping[str, str]  # folder -> model class
     tasks: tuple[Task, ...]
@@ -53,7 +54,14 @@ class Family:
     max_references: int
     reference_pixels: int  # area down to which a fitted reference is scaled
     adapter_targets: tuple[str, ...]  # ends of module names that a LoRA trains by default
+    embeds_guidance: bool = False  # whether the guidance scale is an input of the transformer, not a second pass
+    true_cfg: bool = False  # whether guidance by a second pass exists besides, with a scale of its own
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    @property
+    def text_components(self) -> tuple[str, ...]:
+        """Folders that decide what a prompt becomes."""
+        return tuple(name for name in self.components if name.startswith(("text_encoder", "tokenizer")))
 
     def default_steps(self, *, distilled: bool) -> int:
         """Denoising steps of a checkpoint that states none."""
@@ -89,6 +97,7 @@ _ALL_TASKS: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "o
 _KLEIN = Family(
     name="flux2-klein",
     title="FLUX.2 [klein]",
+    kind="flux2-klein",
     pipeline="Flux2KleinPipeline",
     components=_KLEIN_COMPONENTS,
     tasks=_ALL_TASKS,
@@ -125,6 +134,7 @@ _KLEIN = Family(
 _KLEIN_NANO = Family(
     name="flux2-klein-nano",
     title="klein-nano, FLUX.2 [klein] architecture in miniature",
+    kind="flux2-klein",
     pipeline="Flux2KleinPipeline",
     components=_KLEIN_COMPONENTS,
     tasks=_ALL_TASKS,

@@ -1,7 +1,7 @@
 """Weights in memory: diffusers' and transformers' model classes, loaded from a local folder and owned in one place.
 
-No pipeline is built. The text encoder is loaded as its trunk, cut after the last layer that the family reads, which
-gives the same bits as the whole language model and saves a quarter of its work. Nothing here reaches the network.
+No pipeline is built. Which classes a model has is said by its family's row; how each is read, by `workbench.models.parts`.
+Nothing here reaches the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from workbench.errors import ModelError
 from workbench.models.adapters import AdapterMerger
-from workbench.models.catalog import Model
+from workbench.models.model import Model
+from workbench.models.parts import load_part
 from workbench.recipe import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -35,12 +36,13 @@ class Components:
     precision: Precision
     device: torch.device
     transformer: nn.Module
-    vae: Any  # AutoencoderKLFlux2, which adds decode, encode, bn and config to nn.Module
+    vae: Any  # an autoencoder of diffusers, which adds decode, encode and config to nn.Module
     text_encoder: nn.Module
     tokenizer: Any
     scheduler_config: dict[str, Any]
     adapters: AdapterMerger
     preview_map: Tensor | None = field(default=None)  # fitted when first asked for
+    more: dict[str, Any] = field(default_factory=dict)  # further components by folder, such as text_encoder_2
 
     @property
     def dtype(self) -> torch.dtype:
@@ -51,6 +53,11 @@ class Components:
     def text_device(self) -> torch.device:
         """Where the text encoder is: `device`, or the CPU when memory was short."""
         return next(self.text_encoder.parameters()).device
+
+    @property
+    def text_encoders(self) -> list[nn.Module]:
+        """All of them."""
+        return [self.text_encoder, *(part for name, part in self.more.items() if name.startswith("text_encoder"))]
 
     @property
     def latent_channels(self) -> int:
@@ -97,7 +104,8 @@ class Registry:
     def economise(self, *, text_on_host: bool) -> None:
         """Return cached memory to the device; with `text_on_host` move the text encoder to the CPU."""
         if self._loaded and text_on_host:
-            self._loaded.text_encoder.to("cpu")
+            for encoder in self._loaded.text_encoders:
+                encoder.to("cpu")
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -119,34 +127,21 @@ def load(model: Model, precision: Precision, device: torch.device, *, text_on_ho
         ModelError: a component does not fit its class.
         torch.OutOfMemoryError: the device has no room.
     """
-    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2Transformer2DModel
-    from transformers import Qwen2Tokenizer
-
     log.info("loading %s as %s on %s", model.name, precision, device)
-    options = {"use_safetensors": True, "local_files_only": True, "torch_dtype": DTYPES[precision]}
-    path = model.path
-    with _part(path / "transformer"):
-        transformer = Flux2Transformer2DModel.from_pretrained(path / "transformer", **options)
-    with _part(path / "vae"):
-        vae = AutoencoderKLFlux2.from_pretrained(path / "vae", **options)
-    with _part(path / "text_encoder"):
-        text_encoder = load_trunk(path / "text_encoder", max(model.family.text_layers), DTYPES[precision])
-    with _part(path / "tokenizer"):
-        tokenizer = Qwen2Tokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
-        if not tokenizer.chat_template:
-            raise ValueError("the tokenizer has no chat template")
-    with _part(path / "scheduler"):
-        scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(path / "scheduler", local_files_only=True)
-        if scheduler_config.get("stochastic_sampling"):
-            raise ValueError("stochastic sampling is not supported, as a picture follows from its seed alone")
-    for part in (transformer, vae, text_encoder):
-        part.requires_grad_(requires_grad=False).eval()
-        part.to("cpu" if part is text_encoder and text_on_host else device)
+    loaded: dict[str, Any] = {}
+    for name, cls in model.family.components.items():
+        with _part(model.path / name):
+            loaded[name] = load_part(model.path / name, cls, DTYPES[precision], model.family)
+    for name, part in loaded.items():
+        if isinstance(part, nn.Module):
+            part.requires_grad_(requires_grad=False).eval()
+            part.to("cpu" if name.startswith("text_encoder") and text_on_host else device)
     if device.type == "cpu":
-        vae.to(memory_format=torch.channels_last)
+        loaded["vae"].to(memory_format=torch.channels_last)
+    first = {name: loaded.pop(name) for name in ("transformer", "vae", "text_encoder", "tokenizer")}
     components = Components(
-        model, precision, device, transformer, vae, text_encoder, tokenizer, dict(scheduler_config),
-        AdapterMerger(transformer),
+        model, precision, device, **first, scheduler_config=loaded.pop("scheduler"),
+        adapters=AdapterMerger(first["transformer"]), more=loaded,
     )  # fmt: skip
     if components.patch_pixels != model.family.size_multiple:
         raise ModelError(
@@ -155,27 +150,6 @@ def load(model: Model, precision: Precision, device: torch.device, *, text_on_ho
             "Check that the VAE belongs to the model.",
         )
     return components
-
-
-def load_trunk(folder: Path, layers: int, dtype: torch.dtype) -> nn.Module:
-    """The Qwen3 trunk in `folder`, cut after its first `layers` layers, without the language-model head.
-
-    Hidden states 0 to `layers` of the trunk are bit-equal to those of the whole model: the final norm, which transformers
-    applies to the last hidden state only, is kept exactly when no layer was cut.
-
-    Raises:
-        OSError, ValueError, RuntimeError: as transformers raises them for a folder that does not fit.
-    """
-    from transformers import Qwen3Config, Qwen3Model
-
-    config = Qwen3Config.from_pretrained(folder, local_files_only=True)
-    cut = layers < config.num_hidden_layers
-    config.num_hidden_layers = layers
-    config.layer_types = config.layer_types[:layers]
-    trunk = Qwen3Model.from_pretrained(folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True)
-    if cut:
-        trunk.norm = nn.Identity()
-    return trunk  # type: ignore[no-any-return]
 
 
 @contextmanager

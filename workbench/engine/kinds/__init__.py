@@ -1,0 +1,36 @@
+"""One module per architecture: how it reads text and pictures, and how its transformer is called.
+
+The engine asks `kind_of(parts)` for everything that architectures do differently; what they share (plans, batches, Euler
+steps, masks, memory, events) is written once, outside. A new architecture is a module with a class that satisfies
+`base.Kind`, a line in `KINDS`, and rows in `workbench.models.families` that name it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from workbench.engine.kinds.base import Call, Conditions, Kind, Layout, Text, Tokens
+
+if TYPE_CHECKING:
+    from workbench.models.loading import Components
+
+KINDS = {
+    "flux2-klein": "workbench.engine.kinds.klein:Klein",
+}
+"""Class of each kind, by the name that family rows give."""
+
+__all__ = ["KINDS", "Call", "Conditions", "Kind", "Layout", "Text", "Tokens", "kind_of"]
+
+
+def kind_of(parts: Components) -> Kind:
+    """How the loaded model is to be run."""
+    return _kind(parts.model.family.kind)
+
+
+@lru_cache
+def _kind(name: str) -> Kind:
+    module, _, cls = KINDS[name].partition(":")
+    kind: Kind = getattr(import_module(module), cls)()
+    return kind

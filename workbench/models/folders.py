@@ -1,0 +1,91 @@
+"""What a folder in the diffusers layout is, from its JSON files and safetensors headers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench.errors import ModelError
+from workbench.models.checkpoint import deciding_files, read_header, read_json
+from workbench.models.families import FAMILIES, Family
+from workbench.models.fingerprint import FileHashes
+from workbench.models.model import Model
+from workbench.recipe import Precision
+
+
+def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) -> Model:
+    """Say what the diffusers folder `folder` is, from its JSON files and safetensors headers alone.
+
+    Raises:
+        ModelError: a pipeline class that is not supported, a missing component, unusable weights.
+    """
+    index = read_json(folder / "model_index.json")
+    family = _family(folder, index)
+    files = deciding_files(folder, family.components)
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    transformer = [path for path in weights if path.parent.name == "transformer"]
+    return Model(
+        name=name,
+        path=folder,
+        family=family,
+        is_distilled=bool(index.get("is_distilled", False)),
+        precision=precision,
+        revision=folder.name if folder.parent.name == "snapshots" else "",
+        parameters=sum(_elements(entry["shape"]) for path in transformer for entry in read_header(path).values()),
+        weight_bytes=sum(path.stat().st_size for path in weights),
+        max_sequence_length=_text_length(folder, family),
+        _files=tuple(files),
+        _hashes=hashes,
+    )
+
+
+def _family(folder: Path, index: dict[str, Any]) -> Family:
+    """The family whose pipeline is named and whose text layers exist, the deepest that fits."""
+    pipeline = str(index.get("_class_name", ""))
+    rows = [row for row in FAMILIES.values() if row.pipeline == pipeline]
+    if not rows:
+        supported = ", ".join(sorted({row.pipeline for row in FAMILIES.values()}))
+        raise ModelError(
+            f"The model {folder} is made for {pipeline or 'an unnamed pipeline'}.", f"Supported: {supported}."
+        )
+    for component in rows[0].components:
+        entry = index.get(component)
+        if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
+            raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
+    encoder = read_json(folder / "text_encoder" / "config.json")
+    width = int(read_json(folder / "transformer" / "config.json").get("joint_attention_dim", 0))
+    depth = int(encoder.get("num_hidden_layers", 0))
+    for row in sorted(rows, key=lambda row: -max(row.text_layers)):
+        if max(row.text_layers) <= depth and width == len(row.text_layers) * int(encoder.get("hidden_size", 0)):
+            return row
+    raise ModelError(
+        f"The text encoder of {folder} ({depth} layers) fits no known family whose transformer reads {width} values "
+        "a token.",
+        "Check that text encoder and transformer belong together.",
+    )
+
+
+def _text_length(folder: Path, family: Family) -> int:
+    """Text tokens that the checkpoint was trained to read, where it says so, else the family's.
+
+    A tokenizer states them as `model_max_length` (more than the family reads means nothing), a model trained by
+    `workbench.nano.train` in its recipe.
+    """
+    config = folder / "tokenizer" / "tokenizer_config.json"
+    stated = read_json(config).get("model_max_length") if config.is_file() else None
+    if isinstance(stated, int | float) and 8 <= stated <= family.max_sequence_length:
+        return int(stated)
+    try:
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+        return int(recipe["text_encoder"]["max_sequence_length"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return family.max_sequence_length
+
+
+def _elements(shape: list[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product

@@ -1,0 +1,92 @@
+"""One component of a model from its folder, by the name of its class.
+
+A class of diffusers or transformers is read as it is. Three need more: a scheduler is its configuration only; a tokenizer
+of a chat model has to have its template; and the Qwen3 text encoder is loaded as its trunk, cut after the last layer that
+the family reads, which gives the same bits as the whole language model and saves a quarter of its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.models.families import Family
+
+Loader = Callable[[Path, torch.dtype, Family], Any]
+
+
+def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any:
+    """The component in `folder`, on the CPU: a module, a tokenizer, or the configuration of a scheduler.
+
+    Raises:
+        OSError, ValueError, RuntimeError: as the libraries raise them for a folder that does not fit.
+    """
+    if cls in _OWN:
+        return _OWN[cls](folder, dtype, family)
+    import diffusers
+    import transformers
+
+    if hasattr(diffusers, cls):
+        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
+        return getattr(diffusers, cls).from_pretrained(folder, **options)
+    found: Any = getattr(transformers, cls)
+    if issubclass(found, nn.Module):
+        return found.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+    return found.from_pretrained(folder, local_files_only=True)
+
+
+def _scheduler(folder: Path, dtype: torch.dtype, family: Family) -> dict[str, Any]:  # noqa: ARG001
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    config = dict(FlowMatchEulerDiscreteScheduler.load_config(folder, local_files_only=True))
+    if config.get("stochastic_sampling"):
+        raise ValueError("stochastic sampling is not supported, as a picture follows from its seed alone")
+    return config
+
+
+def _chat_tokenizer(folder: Path, dtype: torch.dtype, family: Family) -> Any:  # noqa: ARG001
+    from transformers import Qwen2Tokenizer
+
+    tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise ValueError("the tokenizer has no chat template")
+    return tokenizer
+
+
+def _qwen3(folder: Path, dtype: torch.dtype, family: Family) -> nn.Module:
+    return load_trunk(folder, max(family.text_layers), dtype)
+
+
+def load_trunk(folder: Path, layers: int, dtype: torch.dtype) -> nn.Module:
+    """The Qwen3 trunk in `folder`, cut after its first `layers` layers, without the language-model head.
+
+    Hidden states 0 to `layers` of the trunk are bit-equal to those of the whole model: the final norm, which transformers
+    applies to the last hidden state only, is kept exactly when no layer was cut.
+
+    Raises:
+        OSError, ValueError, RuntimeError: as transformers raises them for a folder that does not fit.
+    """
+    from transformers import Qwen3Config, Qwen3Model
+
+    config = Qwen3Config.from_pretrained(folder, local_files_only=True)
+    cut = layers < config.num_hidden_layers
+    config.num_hidden_layers = layers
+    config.layer_types = config.layer_types[:layers]
+    trunk = Qwen3Model.from_pretrained(folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True)
+    if cut:
+        trunk.norm = nn.Identity()
+    return trunk  # type: ignore[no-any-return]
+
+
+_OWN: Mapping[str, Loader] = MappingProxyType(
+    {
+        "FlowMatchEulerDiscreteScheduler": _scheduler,
+        "Qwen2Tokenizer": _chat_tokenizer,
+        "Qwen3ForCausalLM": _qwen3,
+    }
+)
