@@ -61,7 +61,14 @@ def test_long_and_odd_labels_are_neither_cut_nor_overlapping(build: Any) -> None
     check_texts(result.figure(zoom=1))
 
 
-@settings(deadline=None, max_examples=12)
+def test_letters_that_no_font_has_keep_their_distance(build: Any) -> None:
+    settings_ = [{"label": "00000000@\u074d\u2d66\u010e", "set": {"steps": 2}}]
+    check_texts(
+        build({"prompt": "0"}, [{"title": "steps 0", "settings": settings_}], title="0", seeds=1).figure(zoom=1)
+    )
+
+
+@settings(max_examples=12)
 @given(data=st.data())
 def test_no_text_leaves_the_canvas_or_hits_another(build: Any, data: st.DataObject) -> None:
     label = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=60)

@@ -135,7 +135,7 @@ def _arrange(result: GridResult, only: Only | None, zoom: int | None) -> Layout:
 
 def _lines(label: Label) -> Iterator[tuple[float, float, str]]:
     """(x, baseline, text) of each line."""
-    baseline = label.y + label.block.ascent
+    baseline = round(label.y) + label.block.ascent
     for number, line in enumerate(label.block.lines):
         yield label.x, baseline + number * label.block.step, line
 

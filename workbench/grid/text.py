@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,20 +55,24 @@ def wrap(text: str, style: Style, width: float) -> Block:
     sizes = [measure(line, style) for line in lines]
     ascent = max(height - descent for _, height, descent in sizes)
     descent = max(descent for *_, descent in sizes)
-    step = ascent + descent + 0.2 * style.size
+    step = ascent + descent + math.ceil(0.2 * style.size)
     return Block(
         tuple(lines), style, max(size[0] for size in sizes), step * (len(lines) - 1) + ascent + descent, step, ascent
     )
 
 
 @lru_cache(maxsize=16384)
-def measure(text: str, style: Style) -> tuple[float, float, float]:
-    """Width, height and descent of one line in pixels; the height is at least that of `lp`."""
+def measure(text: str, style: Style) -> tuple[int, int, int]:
+    """Width, height and descent of one line; the height is at least that of `lp`.
+
+    Whole pixels: baselines then lie on pixels, where drawing does not move a line by a fraction into its neighbour.
+    """
     with quiet():
         width, height, descent = _renderer().get_text_width_height_descent(text or " ", font(style), ismath=False)
         _, least, least_descent = _renderer().get_text_width_height_descent("lp", font(style), ismath=False)
-    descent = max(descent, least_descent)
-    return float(width), float(max(height - descent, least - least_descent) + descent), float(descent)
+    below = math.ceil(max(descent, least_descent))
+    above = math.ceil(max(height - descent, least - least_descent))
+    return math.ceil(width), above + below, below
 
 
 @lru_cache(maxsize=64)
