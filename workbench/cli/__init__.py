@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import generate, grid, listings, verify
+from workbench.cli import generate, grid, listings, queue, verify
 from workbench.cli._common import example
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command("verify", epilog=example("workbench verify circle.png"))(verify.veri
 app.command("models", epilog=example("workbench models --json"))(listings.models)
 app.command("fields", epilog=example("workbench fields"))(listings.fields)
 app.command("pictures", epilog=example("workbench pictures --limit 5 --json"))(listings.pictures)
+app.add_typer(queue.app)
 
 
 def main() -> None:
