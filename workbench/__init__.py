@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.grid import Grid
+    from workbench.metadata import recall
     from workbench.panels import GenerationPanel, GridPanel
     from workbench.recipe import Adapter, Recipe
     from workbench.session import Session
@@ -30,6 +31,7 @@ __all__ = [
     "Session",
     "WorkbenchError",
     "__version__",
+    "recall",
 ]
 
 _HOMES = {
@@ -42,6 +44,7 @@ _HOMES = {
     "Reference": "workbench.conditions",
     "Session": "workbench.session",
     "WorkbenchError": "workbench.errors",
+    "recall": "workbench.metadata",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import generate, grid, listings, queue, verify
+from workbench.cli import generate, grid, listings, models, queue, recall, upscale, verify
 from workbench.cli._common import example
 
 app = typer.Typer(
@@ -48,8 +48,19 @@ app.command(
     "grid",
     epilog=example("workbench grid shapes.yaml --dry-run", "workbench grid shapes.yaml --out shapes"),
 )(grid.grid)
+app.command(
+    "upscale",
+    epilog=example(
+        "workbench upscale circle.png --scale 2 --out large.png",
+        "workbench upscale photo.jpg --model RealESRGAN_x4plus.safetensors --scale 3 --out large.png",
+        "workbench upscale circle.png --scale 2 --refine klein-nano --prompt 'a red circle' --strength 0.5",
+    ),
+)(upscale.upscale)
 app.command("verify", epilog=example("workbench verify circle.png"))(verify.verify)
-app.command("models", epilog=example("workbench models --json"))(listings.models)
+app.command(
+    "recall", epilog=example("workbench recall circle.png", "workbench recall from_comfyui.png --yaml > again.yaml")
+)(recall.recall)
+app.add_typer(models.app, name="models")
 app.command("fields", epilog=example("workbench fields"))(listings.fields)
 app.command("pictures", epilog=example("workbench pictures --limit 5 --json"))(listings.pictures)
 app.add_typer(queue.app)
