@@ -22,7 +22,7 @@ def write_facts(session: Session, row: PictureRow, content: str | None) -> None:
         row: the picture's row of the index.
         content: digest of its pixels, as `workbench.models.inputs.content_digest` makes it; None leaves it open.
     """
-    values = _facts(row) | {"content": content, "trashed": None}
+    values = fact_values(row) | {"content": content, "trashed": None}
     known = session.scalar(select(GalleryRow.id).where(GalleryRow.digest == row.digest))
     if known is None:
         known = session.execute(insert(GalleryRow).values(**values).returning(GalleryRow.id)).scalar_one()
@@ -58,7 +58,8 @@ def source_rows(picture: int, row: PictureRow) -> list[dict[str, Any]]:
     ]
 
 
-def _facts(row: PictureRow) -> dict[str, Any]:
+def fact_values(row: PictureRow) -> dict[str, Any]:
+    """The columns of `gallery` that come from the picture itself, but for the digest of its pixels."""
     recipe = row.recipe
     return {
         **{name: getattr(row, name) for name in _SAME},

@@ -22,7 +22,7 @@ _REMEDIES = {
 }
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write `data` to `path` so that a reader, a crash or a full disk never sees half of it.
 
     The bytes go to a temporary name in the same folder and reach the disk before the file takes its name.
@@ -30,6 +30,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Args:
         path: where to; an existing file is replaced, its folder must exist.
         data: the whole content.
+        durable: wait until it has reached the disk; without, a power cut may leave an empty file.
 
     Raises:
         StoreError: the file cannot be written; nothing is left behind.
@@ -39,13 +40,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         try:
             with temporary.open("xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 

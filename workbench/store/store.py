@@ -8,7 +8,8 @@ processes may share a store: equal digests mean equal pixels, so the last writer
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Image
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from workbench.conditions import first_step
 from workbench.engine.events import Result
 from workbench.errors import StoreError
-from workbench.models.inputs import content_digest
 from workbench.recipe import Recipe
 from workbench.store.database import explained, open_database
 from workbench.store.facts import write_facts
@@ -96,6 +96,16 @@ class Store:
         weakref.finalize(self, self._engine.dispose)  # connections are closed with the store, not when Python likes
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A database session whose changes are kept when the block ends well, and undone when it raises.
+
+        Raises:
+            StoreError: the database is full, locked, read-only or damaged.
+        """
+        with explained(self._engine), self._sessions.begin() as session:
+            yield session
+
     def path(self, digest: str) -> Path:
         """Where the picture of `digest` lies, or would lie."""
         return self.pictures / digest[:2] / f"{digest}.png"
@@ -127,7 +137,7 @@ class Store:
         make_folder(path.parent)
         write_atomically(path, data)
         row = _row(metadata, len(data))
-        self._write(row, content_digest(result.picture.convert("RGB")))
+        self._write(row, _content(result.picture))
         return self._stored(row)
 
     def recent(self, limit: int = 20) -> list[Stored]:
@@ -218,7 +228,7 @@ class Store:
             return None
         if row.digest != digest:
             return None
-        self._write(row, content_digest(picture))
+        self._write(row, _content(picture))
         return self._stored(row)
 
     def _stored(self, row: PictureRow) -> Stored:
@@ -276,6 +286,13 @@ def _row(metadata: dict[str, Any], file_bytes: int) -> PictureRow:
         file_bytes=file_bytes,
         **{name: recipe[name] for name in ("model", "prompt", "seed", "width", "height", "steps", "guidance_scale")},
     )
+
+
+def _content(picture: Image) -> str:
+    """The digest under which the picture would be an input of others."""
+    from workbench.models.inputs import content_digest  # the models are no part of the store's start
+
+    return content_digest(picture.convert("RGB"))
 
 
 def _copy(row: PictureRow) -> PictureRow:
