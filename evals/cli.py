@@ -128,9 +128,9 @@ def judge(
 ) -> None:
     """Judge one picture by its pixels. Exits with 1 when a check fails."""
     from evals.files import open_picture
-    from evals.scenes.judge import asked
     from evals.scenes.judge import judge as judge_picture
     from evals.scenes.prompt import parse
+    from evals.scenes.verdict import asked
 
     picture, sentence = open_picture(file, prompt)
     expected = parse(sentence)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evals.run import Evaluation, Judged
 from evals.scenes.colours import NAMES
-from evals.scenes.judge import CheckName, asked
 from evals.scenes.prompt import SHAPES
+from evals.scenes.verdict import CheckName, asked
 from evals.statistics import share_interval
 
 if TYPE_CHECKING:

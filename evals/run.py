@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from evals.running.plan import seed_of
-from evals.scenes.judge import VERSION, Verdict, judge
+from evals.scenes.judge import judge
 from evals.scenes.read import Reader
+from evals.scenes.verdict import VERSION, Verdict
 from evals.suite import Prompt, Suite
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe

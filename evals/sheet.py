@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evals.run import Judged
-from evals.scenes.judge import CheckName, asked
+from evals.scenes.verdict import CheckName, asked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,126 +7,27 @@ certain (a shape between two shapes, objects that cannot be told apart) does not
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evals.scenes.colours import Named, difference
+from evals.scenes.colours import difference
+from evals.scenes.letters import line_of, middle_of, row_of, strays_of
 from evals.scenes.prompt import Expected, Relation, Thing, parse
 from evals.scenes.read import Reader, read_word, same_text
-from evals.scenes.segment import LEAST_AREA, Blob, segment
-from evals.scenes.shapes import Shaped, shape_of
+from evals.scenes.segment import Blob, segment
+from evals.scenes.shapes import shape_of
+from evals.scenes.verdict import Check, CheckName, Look, Verdict, obeys
 
-VERSION = "2"
-"""Raised whenever a verdict can change; figures of different versions are not comparable."""
-
-CheckName = Literal["background", "count", "shape", "colour", "size", "relation", "place", "word"]
 LONGEST_SIDE = 256  # pixels; larger pictures are reduced to this for shapes, which loses nothing that is judged
 SMALL, LARGE = 0.36, 0.50  # a "small" object's box is no longer than this share of the side, a "large" one's no shorter
 PLACE = 0.10  # share of a side by which an object's middle may miss its place
 EXTENT = (0.72, 1.38)  # an object's extent as a share of the one asked for
-HEX = 10.0  # CIEDE2000 within which a HEX colour is obeyed
 APART = 0.08  # share of the side by which objects must be apart in the direction that is asked for
-DOT = 0.3  # share of the row's height by which a dot may be above it
-GRAIN = 0.06  # share of the largest letter below which a part is no part of a letter
 MOST_OBJECTS = 6  # objects tried for the best match; whatever is beyond is too many anyway
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The outcome of one check: `ok` is None where the prompt asks for nothing or nothing could judge it."""
-
-    ok: bool | None
-    seen: str
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One object as seen."""
-
-    blob: Blob
-    shape: Shaped
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Middle of the box, fractions of the picture's width and height."""
-        left, top, right, bottom = self.blob.box
-        return (left + right) / 2, (top + bottom) / 2
-
-    def __str__(self) -> str:
-        return f"{self.blob.colour.name} {self.shape.name}"
-
-    def likeness(self, thing: Thing) -> int:
-        """How much of `thing` this is: 2 for colour and shape, 1 for one of them."""
-        return obeys(self.blob.colour, thing.colour) + (self.shape.name == thing.shape)
-
-
-def obeys(seen: Named, wanted: str) -> bool:
-    """Whether a colour is the one asked for: the same name, or within CIEDE2000 of 10 of a HEX colour."""
-    return difference(seen.lab, wanted) < HEX if wanted.startswith("#") else seen.name == wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """All checks of one picture, and the matches that confusion matrices are made from."""
-
-    prompt: str
-    expected: Expected
-    checks: dict[CheckName, Check]
-    background: str  # the name seen
-    objects: tuple[Look, ...]  # without letters, from largest to smallest
-    matches: tuple[tuple[Thing, Look | None], ...] = ()  # every expected shape with what stands for it
-    text: str | None = None  # what the reader read
-    version: str = field(default=VERSION)
-
-    @property
-    def right(self) -> bool | None:
-        """True when every check that applies holds, False when one fails, None when one could not be judged."""
-        outcomes = [check.ok for name, check in self.checks.items() if name in asked(self.expected)]
-        if False in outcomes:
-            return False
-        return None if None in outcomes else True
-
-    def holds(self, *names: CheckName) -> bool | None:
-        """Whether all of the named checks hold; None when none fails and one is not judged."""
-        outcomes = [self.checks[name].ok for name in names]
-        if False in outcomes:
-            return False
-        return None if None in outcomes else True
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON and tables."""
-        return {
-            "prompt": self.prompt,
-            "kind": self.expected.kind,
-            "right": self.right,
-            "checks": {name: {"ok": c.ok, "seen": c.seen, "why": c.why} for name, c in self.checks.items()},
-            "background": self.background,
-            "objects": [str(look) for look in self.objects],
-            "text": self.text,
-            "judge": self.version,
-        }
-
-
-def asked(expected: Expected) -> tuple[CheckName, ...]:
-    """The checks that a prompt asks for."""
-    names: list[CheckName] = ["background", "colour", "count"]
-    if expected.shapes:
-        names.append("shape")
-    if any(thing.size for thing in expected.things):
-        names.append("size")
-    if expected.relation:
-        names.append("relation")
-    if any(thing.place or thing.at for thing in expected.things):
-        names.append("place")
-    if expected.words:
-        names.append("word")
-    return tuple(names)
 
 
 def judge(picture: Image.Image | NDArray[np.uint8], prompt: str | Expected, *, reader: Reader | None = None) -> Verdict:
@@ -152,15 +53,15 @@ def judge(picture: Image.Image | NDArray[np.uint8], prompt: str | Expected, *, r
         chosen = [look for look in matched if look]
         letters = (*(look.blob for look in looks if look not in chosen), *seen.specks)
         looks = tuple(chosen)
-    text = read_word(reader, _line(letters)) if reader and expected.words else None
+    text = read_word(reader, line_of(letters)) if reader and expected.words else None
     checks: dict[CheckName, Check] = {
         "background": _same(expected.background, seen.background.name, "the background"),
-        "count": _count(expected, looks, _strays(letters)),
+        "count": _count(expected, looks, strays_of(letters)),
         "shape": _attributes(expected, matched, "shape"),
         "colour": _colour(expected, matched, letters),
         "size": _size(expected, matched),
         "relation": _relation(expected, looks, matched, letters),
-        "place": _place(expected, matched, _line(letters)),
+        "place": _place(expected, matched, line_of(letters)),
         "word": _word(expected, text),
     }
     shown = prompt if isinstance(prompt, str) else ""
@@ -194,33 +95,6 @@ def _same(wanted: str, seen: str, what: str) -> Check:
 def _count(expected: Expected, looks: tuple[Look, ...], strays: int) -> Check:
     wanted, got = len(expected.shapes), len(looks) + strays
     return Check(wanted == got, str(got), "" if wanted == got else f"{got} objects, not {wanted}")
-
-
-def _row(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
-    """The presumed letters that stand in one row: the row of most letters, of two such the one with more ink."""
-    big = [blob for blob in letters if blob.area >= LEAST_AREA] or list(letters)
-    rows = []
-    for one in big:
-        middle = (one.box[1] + one.box[3]) / 2
-        rows.append(tuple(blob for blob in big if blob.box[1] <= middle <= blob.box[3]))
-    return max(rows, key=lambda row: (len(row), sum(blob.area for blob in row)), default=())
-
-
-def _line(letters: tuple[Blob, ...]) -> tuple[Blob, ...]:
-    """The row of the word with the parts beside and between its letters, without grains of noise."""
-    row = _row(letters)
-    if not row:
-        return ()
-    top, bottom = min(blob.box[1] for blob in row), max(blob.box[3] for blob in row)
-    least = GRAIN * max(blob.area for blob in row)
-    top -= DOT * (bottom - top)  # a word such as "xig" has dots above all its letters
-    return tuple(blob for blob in letters if blob.box[3] > top and blob.box[1] < bottom and blob.area >= least)
-
-
-def _strays(letters: tuple[Blob, ...]) -> int:
-    """How many of the presumed letters are objects apart from the line of the word."""
-    line = _line(letters)
-    return sum(blob.area >= LEAST_AREA and blob not in line for blob in letters)
 
 
 def _attributes(expected: Expected, matched: tuple[Look | None, ...], attribute: Literal["shape", "colour"]) -> Check:
@@ -280,7 +154,9 @@ def _relation(
     shapes = iter(matched)
     for thing in expected.things:
         look = None if thing.text else next(shapes)
-        places.append(_middle(_row(letters)) if thing.text else look.centre if look and look.likeness(thing) else None)
+        places.append(
+            middle_of(row_of(letters)) if thing.text else look.centre if look and look.likeness(thing) else None
+        )
     first, second = places
     if first is None or second is None:
         absent = expected.things[0 if first is None else 1]
@@ -317,7 +193,7 @@ def _place(expected: Expected, matched: tuple[Look | None, ...], line: tuple[Blo
         height = thing.place[1] if thing.place else {"": None, "top": 0.25, "bottom": 0.75}[thing.at]
         if height is None:
             continue
-        middle = _middle(line)
+        middle = middle_of(line)
         seen.append(f"letters at {middle[1]:.2f}" if middle else "no letters")
         if middle is None or abs(middle[1] - height) > 1.5 * PLACE:
             faults.append(f"the word has {seen[-1]}, not at {height:.2f}")
@@ -332,15 +208,6 @@ def _direction(first: tuple[float, float], second: tuple[float, float]) -> Relat
     if abs(dx) > abs(dy):
         return "left" if dx < 0 else "right"
     return "above" if dy < 0 else "below"
-
-
-def _middle(blobs: tuple[Blob, ...]) -> tuple[float, float] | None:
-    """Middle of the box around all of `blobs`."""
-    if not blobs:
-        return None
-    left, top = (min(blob.box[side] for blob in blobs) for side in (0, 1))
-    right, bottom = (max(blob.box[side] for blob in blobs) for side in (2, 3))
-    return (left + right) / 2, (top + bottom) / 2
 
 
 def _word(expected: Expected, text: str | None) -> Check:

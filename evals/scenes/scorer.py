@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.scenes.judge import VERSION, CheckName, asked, judge
+from evals.scenes.judge import judge
 from evals.scenes.prompt import PromptError, expected_of, parse
 from evals.scenes.read import RapidReader, Reader
+from evals.scenes.verdict import VERSION, CheckName, asked
 from evals.scoring import Metric, Sample, Score, register
 
 _CHECKS: dict[CheckName, str] = {

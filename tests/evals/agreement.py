@@ -11,9 +11,10 @@ from random import Random
 from typing import Any
 
 from evals.scenes.colours import NAMES
-from evals.scenes.judge import Verdict, asked, judge
+from evals.scenes.judge import judge
 from evals.scenes.prompt import SHAPES
 from evals.scenes.read import RapidReader
+from evals.scenes.verdict import Verdict, asked
 from tests.evals.judging import LIES, damaged, lie, scenes
 from workbench.nano.render import render
 

@@ -11,8 +11,8 @@ from PIL import Image
 from evals.nano_suite import make_suite
 from evals.report import confusion, skills, summary, table, write_report
 from evals.run import Evaluation, Judged, evaluate_pictures, recipes_for
-from evals.scenes.judge import VERSION
 from evals.scenes.prompt import parse
+from evals.scenes.verdict import VERSION
 from evals.sheet import drawn_by_lot, worst_cases
 from evals.suite import Prompt, Suite, SuiteError, load_suite
 from tests.evals.judging import scenes

@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw
 
 import evals.scenes
 from evals.scenes.colours import NAMES, name_of
-from evals.scenes.judge import asked, judge
+from evals.scenes.judge import judge
 from evals.scenes.prompt import SHAPES, PromptError, parse
 from evals.scenes.segment import segment
 from evals.scenes.shapes import shape_of
+from evals.scenes.verdict import asked
 from tests.evals.judging import LIES, damaged, lie, scenes
 from workbench.nano.render import render
 from workbench.nano.scenes import BACKGROUNDS, COLOURS, Item, Scene
