@@ -63,7 +63,11 @@ def identify(header: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str
         kind=_kind({key.part for key in keys.values()}),
         architectures=architectures,
         width=_width(placed, keys, shapes),
-        ranks=dict(sorted(Counter(shapes[name][0] for name, key in keys.items() if key.part == "down").items())),
+        ranks=dict(
+            sorted(
+                Counter(shapes[name][0] for name, key in keys.items() if key.part == "down" and shapes[name]).items()
+            )
+        ),
         modules=tuple(dict.fromkeys(key.module for key in keys.values() if key.part != "alpha")),
         text_encoder=text,
         unknown=tuple(sorted(unknown)),
