@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from random import Random
 from typing import Any
 
+from evals.shipped import ship
 from evals.suite import Prompt, Suite
 from workbench.nano.edits import BUILDERS, sample_edit
 from workbench.nano.scenes import KINDS, Kind, Scene, sample_scene
-from workbench.store import write_atomically
 
 SEED = 20261122
 MIX: dict[Kind, int] = {"single": 100, "hex": 100, "relation": 150, "count": 150, "word": 200, "word+shape": 100}
@@ -84,5 +83,4 @@ def _plain(scene: Scene) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    target = Path(__file__).parent / "suites" / "nano-2.json"
-    write_atomically(target, (make_suite().model_dump_json(indent=1, exclude_defaults=True) + "\n").encode())
+    ship(make_suite())

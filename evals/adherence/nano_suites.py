@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+from evals.shipped import own_suite, ship
 from evals.suite import Prompt, Suite
 from workbench.nano.edits import COMPOSITIONS, EDITS, Edit, sample_edit
 from workbench.nano.scenes import Item, Scene, sample_scene
-from workbench.store import write_atomically
 
 T = TypeVar("T")
 SEED = 20261122
@@ -199,13 +198,8 @@ def _distinct(count: int, draw: Callable[[], T], key: Callable[[T], str]) -> lis
 
 
 def _suite(name: str, about: str, prompts: list[Prompt], *scorers: str) -> Suite:
-    return Suite(
-        name=name, version=1, about=f"Held-out prompts: {about}; seed {SEED}.", prompts=tuple(prompts),
-        source="written by this project's own generator", licence="Apache-2.0", scorers=scorers,
-    )  # fmt: skip
+    return own_suite(name, f"Held-out prompts: {about}; seed {SEED}.", prompts, *scorers)
 
 
 if __name__ == "__main__":
-    for made in (make_adherence(), make_edits(), make_colours()):
-        target = Path(__file__).parents[1] / "suites" / f"{made.name}.json"
-        write_atomically(target, (made.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode())
+    ship(make_adherence(), make_edits(), make_colours())

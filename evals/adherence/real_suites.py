@@ -9,14 +9,13 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterable
 from itertools import product
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from evals.adherence.nano_suites import ask_of_edit, specs
+from evals.shipped import own_suite, ship
 from evals.suite import Prompt, Suite
 from workbench.nano.edits import EDITS, Edit, sample_edit
-from workbench.store import write_atomically
 
 SEED = 20261123
 EACH = 60  # prompts of each skill of adherence
@@ -205,13 +204,8 @@ def _rows(kind: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[Prompt]
 
 
 def _suite(name: str, about: str, prompts: list[Prompt], *scorers: str) -> Suite:
-    return Suite(
-        name=name, version=1, about=f"{about[0].upper()}{about[1:]}; seed {SEED}.", prompts=tuple(prompts),
-        source="written by this project's own generator", licence="Apache-2.0", scorers=scorers,
-    )  # fmt: skip
+    return own_suite(name, f"{about[0].upper()}{about[1:]}; seed {SEED}.", prompts, *scorers)
 
 
 if __name__ == "__main__":
-    for made in (make_adherence(), make_edits(), make_colours()):
-        target = Path(__file__).parents[1] / "suites" / f"{made.name}.json"
-        write_atomically(target, (made.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode())
+    ship(make_adherence(), make_edits(), make_colours())

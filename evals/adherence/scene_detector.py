@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from evals.adherence.detections import Detection
-from evals.scenes import judge
+from evals.scenes import judge, verdict
 from evals.scenes.prompt import SHAPES
 from evals.scenes.segment import Blob, Seen, segment
 from evals.scenes.shapes import shape_of
@@ -28,7 +28,7 @@ class SceneDetector:
     """
 
     name = "scenes"
-    version = f"1-judge{judge.VERSION}"
+    version = f"1-judge{verdict.VERSION}"
     classes: frozenset[str] | None = frozenset(SHAPES)
 
     def detect(self, pictures: Sequence[Image.Image], classes: Sequence[Sequence[str]]) -> list[tuple[Detection, ...]]:

@@ -7,19 +7,17 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from evals.scenes.read import SAME_FORM
+from evals.shipped import ship
 from evals.suite import Prompt, Suite
 from evals.typography import phrases
 from workbench.nano.scenes import WORDS, Kind, Scene, sample_scene
-from workbench.store.files import write_atomically
 
 SEED = 20261122
 PER_LAYOUT = 10  # prompts of one layout of texts
-SHIPPED = Path(__file__).parent.parent / "suites"
 LICENCE = "CC0-1.0"
 NANO_MIX: tuple[tuple[str, Kind, int], ...] = (
     ("known word", "word", 80),
@@ -126,11 +124,5 @@ def _suite(name: str, about: str, rows: list[Prompt]) -> Suite:
     )
 
 
-def encoded(suite: Suite) -> bytes:
-    """The file's bytes: fields with their default value are left out."""
-    return (suite.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode()
-
-
 if __name__ == "__main__":
-    for each in make_suites():
-        write_atomically(SHIPPED / f"{each.name}.json", encoded(each))
+    ship(*make_suites())

@@ -8,6 +8,7 @@ import pytest
 
 from evals.loaders import loaders
 from evals.scenes.prompt import parse
+from evals.shipped import SHIPPED, encoded
 from evals.suite import Suite, SuiteError, load_suite
 from evals.typography import make_suites
 from evals.typography.ask import quoted
@@ -21,7 +22,7 @@ SUITES = {
 @pytest.mark.parametrize("name", list(SUITES))
 def test_the_files_are_what_the_generator_makes(name: str) -> None:
     assert load_suite(name).prompts == SUITES[name].prompts
-    assert (make_suites.SHIPPED / f"{name}.json").read_bytes() == make_suites.encoded(SUITES[name])
+    assert (SHIPPED / f"{name}.json").read_bytes() == encoded(SUITES[name])
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
