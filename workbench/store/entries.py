@@ -40,7 +40,9 @@ class Entry:
     @property
     def title(self) -> str:
         """One line: prompt, seed, model."""
-        return f"{' '.join(self.recipe.prompt.split()) or '(no prompt)'} · seed {self.recipe.seed} · {self.recipe.model}"
+        return (
+            f"{' '.join(self.recipe.prompt.split()) or '(no prompt)'} · seed {self.recipe.seed} · {self.recipe.model}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""

@@ -47,7 +47,9 @@ def _table() -> dict[str, Field]:
         Field("prompt", "words", "Part of the prompt.", "prompt", CONTAINED),
         Field("negative", "words", "Part of the negative prompt.", "negative_prompt", CONTAINED),
         Field("note", "words", "Part of the note.", "note_words", CONTAINED),
-        Field("adapter", "name", "Name of an adapter: part of it, or with = all; or the start of its digest.", "", NAMED),
+        Field(
+            "adapter", "name", "Name of an adapter: part of it, or with = all; or the start of its digest.", "", NAMED
+        ),
         Field("tag", "name", "A tag; * stands for any characters.", "", NAMED),
         Field("board", "name", "A board; * stands for any characters.", "", NAMED),
         Field("source", "digest", "Start of the digest of a reference, image or mask.", "", CONTAINED),
@@ -65,7 +67,9 @@ def _table() -> dict[str, Field]:
         Field("shift", "number", "Time shift of the noise levels.", "shift"),
         Field("seconds", "number", "Time that making it took.", "seconds"),
         Field("bytes", "number", "Size of the file.", "file_bytes"),
-        Field("created", "moment", "When it was made: 2026, 2026-11, 2026-11-01, 2026-11-01T15:30, today, 7d.", "created"),
+        Field(
+            "created", "moment", "When it was made: 2026, 2026-11, 2026-11-01, 2026-11-01T15:30, today, 7d.", "created"
+        ),
         Field("is", "flag", f"One of: {', '.join(FLAGS)}.", "", CONTAINED),
     ]
     return {field.name: field for field in fields}
@@ -150,10 +154,14 @@ def _flag(text: str) -> str:
     return text.casefold()
 
 
-def _folded(text: str) -> str:
+def _text(text: str) -> str:
     if not text:
         raise ValueError("a text is needed")
-    return text.casefold()
+    return text
+
+
+def _folded(text: str) -> str:
+    return _text(text).casefold()
 
 
 def _moment(text: str) -> tuple[datetime, datetime]:
@@ -190,7 +198,7 @@ def _utc(moment: datetime) -> datetime:
 
 
 _READERS: dict[Kind, Callable[[str], Any]] = {
-    "text": _folded,
+    "text": _text,
     "words": _folded,
     "name": _folded,
     "number": _number,

@@ -1,9 +1,9 @@
 """The gallery of a store: search, look up, and tables for pandas.
 
-    gallery = workbench.Session().gallery
-    page = gallery.search('model:klein steps>=8 "red circle" -star')
-    for entry in page.entries: print(entry.title, entry.scores)
-    gallery.frame("created>7d").groupby("steps").seconds.mean()
+gallery = workbench.Session().gallery
+page = gallery.search('model:klein steps>=8 "red circle" -star')
+for entry in page.entries: print(entry.title, entry.scores)
+gallery.frame("created>7d").groupby("steps").seconds.mean()
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import pandas
     from PIL.Image import Image
+    from sqlalchemy.orm import Session
 
     from workbench.store.lineage import Lineage
     from workbench.store.store import Store
@@ -79,16 +80,15 @@ class Gallery:
         began = time.perf_counter()
         condition, order = self._condition(query), _order(sort)
         with self.store.transaction() as session:
-            total = session.scalar(select(func.count()).select_from(GalleryRow).where(condition)) or 0
-            rows = select(GalleryRow.id).where(condition).order_by(*order).limit(max(0, limit)).offset(max(0, offset))
-            ids = list(session.scalars(rows)) if total else []
+            total, ids = _hits(session, condition, order, max(0, limit), max(0, offset))
             entries = read_entries(session, ids, self.places)
         return Page(tuple(entries), total, max(0, offset), time.perf_counter() - began)
 
     def digests(self, query: str = "", *, sort: str = "-created") -> list[str]:
         """The digests of all that `query` finds; arguments and errors as in `search`."""
+        condition, order = self._condition(query), _order(sort)
         with self.store.transaction() as session:
-            rows = select(GalleryRow.digest).where(self._condition(query)).order_by(*_order(sort))
+            rows = select(GalleryRow.digest).where(condition).order_by(*order)
             return list(session.scalars(rows))
 
     def find(self, name: str) -> str:
@@ -240,23 +240,41 @@ def _speaks_of_trash(node: Node) -> bool:
 
 
 def _order(sort: str) -> list[ColumnElement[Any]]:
-    """Columns to order by; the newest first among equals."""
+    """Columns to order by; the newest first among equals, what has no value last.
+
+    Raises:
+        GalleryError: there is nothing of that name to sort by.
+    """
     down, name = sort.startswith("-"), sort.removeprefix("-")
+    if name == "created":  # without `nulls last`, so that the index gives the order
+        return [each.desc() if down else each.asc() for each in (GalleryRow.created, GalleryRow.id)]
     start, dot, rest = name.partition(".")
     column: Any
     if start == "score" and dot and rest:
         scorer, dotted, metric = rest.partition(".")
-        mine = ScoreRow.picture == GalleryRow.id
         if dotted:
             named = (ScoreRow.scorer == scorer) & (ScoreRow.metric == metric)
         else:
             named = (ScoreRow.metric == rest) | ((ScoreRow.scorer == rest) & (ScoreRow.metric == ""))
-        column = select(func.max(ScoreRow.value)).where(mine, named).scalar_subquery()
+        column = select(func.max(ScoreRow.value)).where(ScoreRow.picture == GalleryRow.id, named).scalar_subquery()
     elif name in _SORTS:
         column = getattr(GalleryRow, _SORTS[name])
     else:
         raise GalleryError(f"Nothing can be sorted by {sort!r}.", nearest(name, [*_SORTS, "score.NAME"]))
-    if name == "created":  # without `nulls last`, so that the index gives the order
-        return [column.desc(), GalleryRow.id.desc()] if down else [column.asc(), GalleryRow.id.asc()]
     first = column.desc() if down else column.asc()
     return [first.nulls_last(), GalleryRow.created.desc(), GalleryRow.id.desc()]
+
+
+def _hits(
+    session: Session, condition: ColumnElement[bool], order: list[ColumnElement[Any]], limit: int, offset: int
+) -> tuple[int, list[int]]:
+    """How many rows there are, and the ids of a page of them.
+
+    The page is asked for first: by date an index gives the order, so that the search ends with the page's last row, and
+    a page that is not full tells the number without counting.
+    """
+    rows = select(GalleryRow.id).where(condition).order_by(*order).limit(limit).offset(offset)
+    ids = list(session.scalars(rows)) if limit else []
+    if len(ids) < limit and (ids or not offset):
+        return offset + len(ids), ids
+    return session.scalar(select(func.count()).select_from(GalleryRow).where(condition)) or 0, ids

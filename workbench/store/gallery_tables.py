@@ -45,9 +45,22 @@ class GalleryRow(Base):
     note: Mapped[str] = mapped_column(Text, server_default="", default="")  # as written
 
     __table_args__ = (
-        Index("ix_gallery_order", "trashed", "created", "id"),
+        # In the order of the gallery and with all that is compared often: searches read it instead of the wider rows.
+        Index(
+            "ix_gallery_scan",
+            "trashed",
+            "created",
+            "id",
+            "starred",
+            "model",
+            "steps",
+            "seed",
+            "width",
+            "height",
+            "guidance_scale",
+            "seconds",
+        ),
         Index("ix_gallery_starred", "starred", "created"),
-        Index("ix_gallery_model", "model", "created"),
         Index("ix_gallery_seed", "seed"),
         Index("ix_gallery_content", "content"),
     )
@@ -127,4 +140,4 @@ class ScoreRow(Base):
     value: Mapped[float] = mapped_column(Float)
     created: Mapped[datetime]
 
-    __table_args__ = (Index("ix_gallery_scores_metric", "metric", "value"),)
+    __table_args__ = (Index("ix_gallery_scores_value", "metric", "scorer", "value", "picture"),)

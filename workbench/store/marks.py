@@ -190,7 +190,9 @@ def find_ids(session: Session, digests: Iterable[str]) -> list[int]:
         query = select(GalleryRow.digest, GalleryRow.id).where(GalleryRow.digest.in_(part))
         known |= {digest: number for digest, number in session.execute(query)}
     if missing := [digest for digest in wanted if digest not in known]:
-        raise GalleryError(f"There is no picture {missing[0]!r} in the gallery.", "`workbench gallery list` shows some.")
+        raise GalleryError(
+            f"There is no picture {missing[0]!r} in the gallery.", "`workbench gallery list` shows some."
+        )
     return [known[digest] for digest in wanted]
 
 
@@ -209,7 +211,9 @@ def clean_name(name: str, kind: str) -> str:
 
 
 def _printable(text: str, kind: str) -> str:
-    bad = [each for each in text if (each < " " and each not in "\t\n\r") or each == "\x7f" or "\ud800" <= each <= "\udfff"]
+    bad = [
+        each for each in text if (each < " " and each not in "\t\n\r") or each == "\x7f" or "\ud800" <= each <= "\udfff"
+    ]
     if bad:
         raise GalleryError(f"The {kind} holds the character {bad[0]!r}.", "Leave out what cannot be printed.")
     return text

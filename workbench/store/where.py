@@ -7,16 +7,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement, Select, and_, case, column, exists, false, func, not_, or_, select, table, true,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    column,
+    exists,
+    false,
+    not_,
+    or_,
+    select,
+    table,
+    true,
+    union_all,
 )  # fmt: skip
 
 from workbench.store.fields import Field, find_field, read_value
 from workbench.store.gallery_tables import (
-    AdapterRow, BoardPictureRow, BoardRow, GalleryRow, ScoreRow, SourceRow, TagRow,
+    AdapterRow,
+    BoardPictureRow,
+    BoardRow,
+    GalleryRow,
+    ScoreRow,
+    SourceRow,
+    TagRow,
 )  # fmt: skip
 from workbench.store.query import All, Compare, Either, Node, Not, Text
 from workbench.store.tables import PictureRow
 
+TEXTS = ("prompt", "note_words")  # where a text alone is looked for
 SHORTEST = 3  # characters of a text that the index of words can find
 BIGGEST = 2**63 - 1  # of a whole number in the database
 _WORDS = table("gallery_words", column("rowid"), column("gallery_words"))
@@ -41,28 +60,42 @@ class Where:
 
     indexed: bool
 
-    def condition(self, node: Node) -> ColumnElement[bool]:
-        """What must hold of a row of `gallery` for a query."""
+    def condition(self, node: Node, *, alone: bool = True) -> ColumnElement[bool]:
+        """What must hold of a row of `gallery` for a query.
+
+        Args:
+            node: the query's tree.
+            alone: whether nothing else narrows the search; beside others, scores are looked up row by row.
+        """
+        if self.indexed and (words := _match(node)):
+            return _in_words(words)
         match node:
             case Text():
-                return self._words(("prompt", "note_words"), node.text.casefold())
+                return _contains(TEXTS, node.text.casefold())
             case Not():
-                return not_(self.condition(node.part))
+                return not_(self.condition(node.part, alone=alone))
             case All():
-                return and_(true(), *(self.condition(part) for part in node.parts))
+                return self._all(node)
             case Either():
                 return or_(false(), *(self.condition(part) for part in node.parts))
             case Compare():
-                return self._compare(node)
+                return self._compare(node, alone=alone)
 
-    def _words(self, columns: tuple[str, ...], folded: str) -> ColumnElement[bool]:
-        if self.indexed and len(folded) >= SHORTEST:
-            phrase = folded.replace('"', '""')
-            asked = f'{{{" ".join(columns)}}} : "{phrase}"'
-            return GalleryRow.id.in_(select(_WORDS.c.rowid).where(_WORDS.c.gallery_words.op("MATCH")(asked)))
-        return or_(*(getattr(GalleryRow, name).contains(folded, autoescape=True) for name in columns))
+    def _all(self, node: All) -> ColumnElement[bool]:
+        """All parts; those about words are asked of the index in one question, which is much quicker."""
+        rest, conditions = list(node.parts), []
+        if self.indexed:
+            words = [part for part in rest if _match(part)]
+            unwanted = [part.part for part in rest if isinstance(part, Not) and _match(part.part)]
+            rest = [part for part in rest if not _match(part) and not (isinstance(part, Not) and _match(part.part))]
+            if words:
+                conditions.append(_in_words(" AND ".join(f"({_match(part)})" for part in words)))
+            if unwanted:
+                conditions.append(not_(_in_words(" OR ".join(f"({_match(part)})" for part in unwanted))))
+        alone = len(node.parts) == 1
+        return and_(true(), *conditions, *(self.condition(part, alone=alone) for part in rest))
 
-    def _compare(self, node: Compare) -> ColumnElement[bool]:
+    def _compare(self, node: Compare, *, alone: bool) -> ColumnElement[bool]:
         field = find_field(node.field)
         value = read_value(field, node.value)
         high = None if node.high is None else read_value(field, node.high)
@@ -70,12 +103,43 @@ class Where:
             return _RULES[field.name](node.operator, value)
         start, dot, rest = field.name.partition(".")
         if dot:
-            return _DOTTED[start](rest, _Test(node.operator, value, high))
+            test = _Test(node.operator, value, high)
+            return _score(rest, test, alone=alone) if start == "score" else _DOTTED[start](rest, test)
         if field.kind == "words":
-            return self._words((field.column,), value)
+            return _contains((field.column,), value)
         if not field.column:
             return _in_recipe(field, node.operator, value, high)
         return _on_column(getattr(GalleryRow, field.column), field, _Test(node.operator, value, high))
+
+
+def _match(node: Node) -> str:
+    """A question to the index of words that says the same as `node`; empty when it cannot."""
+    match node:
+        case Text():
+            return _phrase(TEXTS, node.text.casefold())
+        case Compare() if find_field(node.field).kind == "words":
+            field = find_field(node.field)
+            return _phrase((field.column,), read_value(field, node.value))
+        case All() | Either():
+            parts = [_match(part) for part in node.parts]
+            joined = " AND " if isinstance(node, All) else " OR "
+            return joined.join(f"({part})" for part in parts) if all(parts) else ""
+        case _:
+            return ""
+
+
+def _phrase(columns: tuple[str, ...], folded: str) -> str:
+    """A text as the index of words takes it; empty for one that is too short to be in it."""
+    quoted = folded.replace('"', '""')
+    return f'{{{" ".join(columns)}}} : "{quoted}"' if len(folded) >= SHORTEST else ""
+
+
+def _in_words(asked: str) -> ColumnElement[bool]:
+    return GalleryRow.id.in_(select(_WORDS.c.rowid).where(_WORDS.c.gallery_words.op("MATCH")(asked)))
+
+
+def _contains(columns: tuple[str, ...], folded: str) -> ColumnElement[bool]:
+    return or_(*(getattr(GalleryRow, name).contains(folded, autoescape=True) for name in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +153,9 @@ class _Test:
     def __call__(self, left: ColumnElement[Any]) -> ColumnElement[bool]:
         if self.high is not None:
             return and_(left >= _bound(self.value), left <= _bound(self.high))
-        if isinstance(self.value, int) and abs(self.value) > BIGGEST:  # no row holds such a number, and none can be sent
+        if (
+            isinstance(self.value, int) and abs(self.value) > BIGGEST
+        ):  # no row holds such a number, and none can be sent
             holds = _COMPARE[self.operator](0, 1 if self.value > 0 else -1)
             return left.is_not(None) if holds else false()
         return and_(left.is_not(None), _COMPARE[self.operator](left, self.value))
@@ -111,12 +177,11 @@ def _on_column(left: Any, field: Field, test: _Test) -> ColumnElement[bool]:
             return test(left)
 
 
-def _text(left: Any, operator: str, folded: str) -> ColumnElement[bool]:
-    lowered = func.lower(left)
-    if operator == ":":
-        return and_(left.is_not(None), lowered.contains(folded, autoescape=True))
-    equal = and_(left.is_not(None), lowered == folded)
-    return equal if operator == "=" else not_(equal)
+def _text(left: Any, operator: str, text: str) -> ColumnElement[bool]:
+    """Whatever the case; SQLite knows that of ASCII letters only, so others must be typed as they are."""
+    pattern = _escaped(text)
+    alike = and_(left.is_not(None), left.ilike(f"%{pattern}%" if operator == ":" else pattern, escape="/"))
+    return not_(alike) if operator == "!=" else alike
 
 
 def _starts(left: Any, digits: str) -> ColumnElement[bool]:
@@ -145,8 +210,12 @@ def _pattern(left: Any, folded: str) -> ColumnElement[bool]:
     """Equal, or alike where `*` stands for any characters."""
     if "*" not in folded:
         return left == folded
-    parts = [part.replace("/", "//").replace("%", "/%").replace("_", "/_") for part in folded.split("*")]
-    return left.like("%".join(parts), escape="/")
+    return left.like("%".join(_escaped(part) for part in folded.split("*")), escape="/")
+
+
+def _escaped(text: str) -> str:
+    """`text` for LIKE, with / before what would stand for other characters."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def _tag(operator: str, folded: str) -> ColumnElement[bool]:
@@ -187,13 +256,16 @@ def _flag(_: str, name: str) -> ColumnElement[bool]:
     }[name]
 
 
-def _score(name: str, test: _Test) -> ColumnElement[bool]:
+def _score(name: str, test: _Test, *, alone: bool) -> ColumnElement[bool]:
     scorer, dot, metric = name.partition(".")
     if dot:
-        named = and_(ScoreRow.scorer == scorer, ScoreRow.metric == metric)
+        meanings = [and_(ScoreRow.metric == metric, ScoreRow.scorer == scorer)]
     else:  # a metric of any scorer, or the main metric of a scorer, which has the empty name
-        named = or_(ScoreRow.metric == name, and_(ScoreRow.scorer == name, ScoreRow.metric == ""))
-    return GalleryRow.id.in_(select(ScoreRow.picture).where(named, test(ScoreRow.value)))
+        meanings = [ScoreRow.metric == name, and_(ScoreRow.metric == "", ScoreRow.scorer == name)]
+    if not alone:
+        return exists().where(ScoreRow.picture == GalleryRow.id, or_(*meanings), test(ScoreRow.value))
+    found = [select(ScoreRow.picture).where(meaning, test(ScoreRow.value)) for meaning in meanings]
+    return GalleryRow.id.in_(union_all(*found) if len(found) > 1 else found[0])
 
 
 def _adapter_weight(name: str, test: _Test) -> ColumnElement[bool]:
@@ -221,5 +293,5 @@ _RULES: dict[str, Callable[[str, Any], ColumnElement[bool]]] = {
     "tag": _tag, "board": _board, "adapter": _adapter, "source": _source, "size": _size, "is": _flag,
 }  # fmt: skip
 _DOTTED: dict[str, Callable[[str, _Test], ColumnElement[bool]]] = {
-    "score": _score, "adapter": _adapter_weight, "environment": _environment,
+    "adapter": _adapter_weight, "environment": _environment,
 }  # fmt: skip

@@ -62,9 +62,9 @@ def _make_gallery() -> None:
         sa.Column("note_words", sa.Text, nullable=False, server_default=""),
         sa.Column("note", sa.Text, nullable=False, server_default=""),
     )
-    op.create_index("ix_gallery_order", "gallery", ["trashed", "created", "id"])
+    compared = ["starred", "model", "steps", "seed", "width", "height", "guidance_scale", "seconds"]
+    op.create_index("ix_gallery_scan", "gallery", ["trashed", "created", "id", *compared])
     op.create_index("ix_gallery_starred", "gallery", ["starred", "created"])
-    op.create_index("ix_gallery_model", "gallery", ["model", "created"])
     op.create_index("ix_gallery_seed", "gallery", ["seed"])
     op.create_index("ix_gallery_content", "gallery", ["content"])
 
@@ -102,7 +102,7 @@ def _make_parts() -> None:
         sa.Column("value", sa.Float, nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
     )
-    op.create_index("ix_gallery_scores_metric", "gallery_scores", ["metric", "value"])
+    op.create_index("ix_gallery_scores_value", "gallery_scores", ["metric", "scorer", "value", "picture"])
 
 
 def _make_boards() -> None:
