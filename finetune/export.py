@@ -112,7 +112,21 @@ def _header(folder: RunFolder, config: TrainConfig, checkpoint: Checkpoint) -> d
         "workbench.run": folder.name,
         "workbench.base_model": config.model,
         "workbench.base_fingerprint": _facts(checkpoint).get("model", ""),
+        **_data(folder, config),
     }
+
+
+def _data(folder: RunFolder, config: TrainConfig) -> dict[str, object]:
+    """What the adapter learned from, so that its pictures can be traced; last names of paths, no folders of this machine."""
+    from finetune.data.manifest import fingerprint
+
+    names = [source.name or source.path.rstrip("/").rpartition("/")[2] for source in config.data.sources]
+    facts: dict[str, object] = {"workbench.data": names}
+    if folder.data.is_file():
+        manifest = json.loads(folder.data.read_text(encoding="utf-8"))
+        facts["workbench.data_examples"] = len(manifest["examples"])
+        facts["workbench.data_fingerprint"] = fingerprint(manifest)
+    return facts
 
 
 def _averaged(folder: RunFolder, checkpoint: Checkpoint, base: BaseFacts) -> dict[str, Tensor]:
