@@ -188,7 +188,7 @@ def find_ids(session: Session, digests: Iterable[str]) -> list[int]:
     known: dict[str, int] = {}
     for part in _parts(wanted):
         query = select(GalleryRow.digest, GalleryRow.id).where(GalleryRow.digest.in_(part))
-        known |= {digest: number for digest, number in session.execute(query)}
+        known |= dict(session.execute(query).tuples().all())
     if missing := [digest for digest in wanted if digest not in known]:
         raise GalleryError(
             f"There is no picture {missing[0]!r} in the gallery.", "`workbench gallery list` shows some."
@@ -233,9 +233,9 @@ def _refuse_taken(session: Session, name: str) -> None:
         raise GalleryError(f"There is a board {name!r} already.", "Choose another name.")
 
 
-def _counts(store: Store, query: Select[Any]) -> dict[str, int]:
+def _counts(store: Store, query: Select[str, int]) -> dict[str, int]:
     with store.transaction() as session:
-        return {name: count for name, count in session.execute(query)}
+        return dict(session.execute(query).tuples().all())
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""The gallery's query language: text to a tree, and back.
+r"""The gallery's query language: text to a tree, and back.
 
     query      = [ either ]
     either     = all { "or" all }
@@ -6,7 +6,7 @@
     part       = [ "-" ] ( "(" either ")" | "star" | comparison | text )
     comparison = FIELD ( ":" | "=" | "!=" | "<" | "<=" | ">" | ">=" ) value     no spaces in between
     value      = text [ ".." text ]               with ":" a range of numbers or times, both ends included
-    text       = WORD | '"' characters '"'        inside quotes \\" is a quote and \\\\ a backslash
+    text       = WORD | '"' characters '"'        inside quotes \" is a quote and \\ a backslash
 
 A text alone is looked for in prompt and note, as part of words too and whatever its case. `docs/gallery.md` explains the
 fields. `str(tree)` is the query again; parsing it gives an equal tree.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,19 +51,15 @@ class Thumbnails:
         """Keep a thumbnail of `picture` (RGB); the bytes of the file."""
         data = encode_thumbnail(picture)
         path = self.path(digest)
-        try:
+        with suppress(StoreError):  # a full or read-only disk: the gallery goes on, and makes it again the next time
             make_folder(path.parent)
             write_atomically(path, data, durable=False)
-        except StoreError:
-            pass  # a full or read-only disk: the gallery goes on, and makes it again the next time
         return data
 
     def remove(self, digest: str) -> None:
         """Forget a thumbnail."""
-        try:
+        with suppress(OSError):  # a read-only folder; a thumbnail too many does no harm
             self.path(digest).unlink(missing_ok=True)
-        except OSError:
-            pass  # a read-only folder; a thumbnail too many does no harm
 
 
 def encode_thumbnail(picture: Image.Image, side: int = SIDE) -> bytes:

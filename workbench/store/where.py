@@ -150,7 +150,7 @@ class _Test:
     value: Any
     high: Any = None
 
-    def __call__(self, left: ColumnElement[Any]) -> ColumnElement[bool]:
+    def __call__(self, left: Any) -> ColumnElement[bool]:
         if self.high is not None:
             return and_(left >= _bound(self.value), left <= _bound(self.high))
         if (
@@ -246,7 +246,13 @@ def _size(operator: str, value: tuple[int, int]) -> ColumnElement[bool]:
 
 
 def _flag(_: str, name: str) -> ColumnElement[bool]:
-    parts = {"tag": TagRow, "board": BoardPictureRow, "score": ScoreRow, "adapter": AdapterRow, "edit": SourceRow}
+    parts: dict[str, Any] = {
+        "tag": TagRow,
+        "board": BoardPictureRow,
+        "score": ScoreRow,
+        "adapter": AdapterRow,
+        "edit": SourceRow,
+    }
     if name in parts:
         return GalleryRow.id.in_(select(parts[name].picture))
     return {
