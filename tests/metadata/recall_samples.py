@@ -261,7 +261,7 @@ def drawing(graph: dict[str, Any]) -> dict[str, Any]:
     links: list[list[Any]] = []
     nodes: list[dict[str, Any]] = []
     for key, entry in graph.items():
-        inputs = []
+        inputs: list[dict[str, Any]] = []
         for name, value in entry["inputs"].items():
             if isinstance(value, list) and len(value) == 2 and str(value[0]).isdigit():
                 links.append([len(links) + 1, int(value[0]), value[1], int(key), len(inputs), "ANY"])

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import generate, grid, listings, models, queue, recall, upscale, verify
+from workbench.cli import generate, grid, listings, models, prompts, queue, recall, upscale, verify
 from workbench.cli._common import example
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command(
         "workbench generate --prompt 'make the circle blue' --reference circle.png --out blue.png",
         "workbench generate --prompt 'a green star' --image shapes.png --mask where.png --strength 0.8",
         "workbench generate --prompt 'the word \"FLUX\"' --set steps=20 --set guidance_scale=3 --json",
+        "workbench generate --dynamic --prompt 'a {red|blue} {circle|star}'",
     ),
 )(generate.generate)
 app.command(
@@ -61,6 +62,7 @@ app.command(
     "recall", epilog=example("workbench recall circle.png", "workbench recall from_comfyui.png --yaml > again.yaml")
 )(recall.recall)
 app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
 app.command("fields", epilog=example("workbench fields"))(listings.fields)
 app.command("pictures", epilog=example("workbench pictures --limit 5 --json"))(listings.pictures)
 app.add_typer(queue.app)

@@ -1,4 +1,4 @@
-"""`workbench generate`: one picture."""
+"""`workbench generate`: one picture, or one of every prompt that a dynamic prompt stands for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from workbench.cli._common import (
     print_json,
     progress,
 )
+from workbench.cli._dynamic import generate_all, in_template, variants
 from workbench.cli._recipe_options import parse_fields, recipe_options
+from workbench.cli.prompts import LimitOption, RandomOption, SeedOption
 from workbench.errors import RecipeError, StoreError
 from workbench.recipe import Recipe
 
@@ -37,12 +39,24 @@ def generate(
     file: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="Start from this recipe; options replace it.")
     ] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="The prompt stands for many: {a|b}, __wildcard__; make a picture of each.")
+    ] = False,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="A list of prompts, each one dynamic.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", metavar="NAME", help="Put the prompts inside this template.")
+    ] = None,
+    random: RandomOption = None,
+    prompt_seed: SeedOption = 0,
+    limit: LimitOption = 1000,
     again: Annotated[bool, typer.Option("--again", help="Make the picture even when the store has it.")] = False,
     home: HomeOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make one picture and print where it is.
+    """Make one picture and print where it is, or with --dynamic one of every prompt.
 
     A picture that the store has is not made again. With --out it is in the store as well.
     """
@@ -50,6 +64,13 @@ def generate(
 
     recipe = _read(file) if file else Recipe()
     recipe = recipe.replace(**parse_fields(fields, assignments or []))
+    if dynamic or prompts is not None:
+        if out is not None:
+            raise StoreError("Several pictures have no single file.", "Leave --out out; the paths are printed.")
+        many = variants(recipe, home, random=random, seed=prompt_seed, limit=limit, prompts=prompts, template=template)
+        generate_all(many, home, device, again=again, json=json)
+        return
+    recipe = in_template(recipe, template, home)
     if out is not None:
         if out.suffix.lower() != ".png":
             raise StoreError(f"Cannot write {str(out)!r}: pictures are PNG files.", "End the name in .png.")
