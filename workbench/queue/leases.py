@@ -87,7 +87,7 @@ class Watch:
         for row in connection.execute(select(workers)):
             if row.id == me:
                 continue
-            before, looks = self._seen.get(row.id, (row.beat, 0))
+            before, looks = self._seen.get(row.id, (None, 0))
             looks = looks + 1 if before == row.beat else 0
             seen[row.id] = (row.beat, looks)
             gone = bool(self._place) and row.place == self._place and self._ended(row.process)

@@ -18,8 +18,6 @@ from workbench.queue import claims, leases
 from workbench.queue.claims import Claim
 from workbench.queue.database import Database
 
-log = get_logger("queue")
-
 Told = Callable[[list[Claim]], None]
 
 
@@ -54,7 +52,7 @@ class Pulse:
         try:
             self._database.write(lambda c: leases.leave(c, self.worker))
         except WorkbenchError as error:  # the others will find out
-            log.warning("could not sign off", reason=error.message)
+            get_logger("queue").warning("could not sign off", reason=error.message)
 
     def enter(self) -> None:
         """Register, for the first time or after having been declared dead."""
@@ -80,7 +78,7 @@ class Pulse:
             running, steps, self._steps = self._running, self._steps, {}
         void, returned = self._database.write(lambda c: self._beat(c, running, steps))
         if returned:
-            log.warning("returned the jobs of a dead worker", jobs=returned)
+            get_logger("queue").warning("returned the jobs of a dead worker", jobs=returned)
         if void:
             self._void(void)
 
@@ -97,6 +95,6 @@ class Pulse:
             try:
                 self.look()
             except WorkbenchError as error:
-                log.warning("a heartbeat could not be written", reason=error.message)
-            except Exception:
-                log.exception("a heartbeat failed in a way that was not foreseen")
+                get_logger("queue").warning("a heartbeat could not be written", reason=error.message)
+            except Exception:  # noqa: BLE001 - a heart that stops beating is a worker that seems dead
+                get_logger("queue").exception("a heartbeat failed in a way that was not foreseen")

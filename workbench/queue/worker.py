@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
@@ -35,7 +35,7 @@ from workbench.queue.views import OPEN, count
 if TYPE_CHECKING:
     from workbench.queue.queue import Queue
 
-log = get_logger("queue")
+T = TypeVar("T")
 
 MOST = 16  # jobs of one claim: a few of the engine's batches, and seconds of work that a crash can cost
 WAIT = 0.5  # seconds between two looks at an empty queue
@@ -130,12 +130,16 @@ class Worker:
             self.run()
         except WorkbenchError as error:
             self.error = error
-            log.warning("the worker stopped", reason=error.message)
+            get_logger("queue").warning("the worker stopped", reason=error.message)
             self._tell("paused", reason=f"The worker stopped: {error}")
 
     def _claim(self, pulse: Pulse) -> list[Claim]:
         try:
-            return self._database.write(lambda c: claims.claim(c, pulse.worker, most=self._most, kinds=self._kinds))
+            return self._patiently(
+                lambda: self._database.write(
+                    lambda c: claims.claim(c, pulse.worker, most=self._most, kinds=self._kinds)
+                )
+            )
         except LostError:  # this process was stopped for so long that it was declared dead
             pulse.enter()
             return []
@@ -164,8 +168,8 @@ class Worker:
                     del left[outcome.claim.job]
         except Cancelled:
             pass  # what is left goes back; what was canceled has no claim any more
-        except Exception as error:
-            log.exception("a job failed in a way that was not foreseen")
+        except Exception as error:  # noqa: BLE001 - one job at fault must not end the worker
+            get_logger("queue").exception("a job failed in a way that was not foreseen")
             death = len(taken) > 1  # each is tried alone, so that only the one at fault is failed
             if not death:
                 reason = QueueError(f"Unexpected error: {type(error).__name__}: {error}.", "The worker's log has more.")
@@ -224,7 +228,7 @@ class Worker:
         self._tell("paused", reason=reason)
         return True
 
-    def _patiently(self, action: Callable[[], object]) -> object:
+    def _patiently(self, action: Callable[[], T]) -> T:
         """Do what must not be lost, again and again while the database cannot be written.
 
         Raises:
@@ -236,7 +240,7 @@ class Worker:
             except StoreError as error:
                 if attempt == PATIENCE - 1 or self._stop.is_set():
                     raise
-                log.warning("cannot write to the queue, trying again", reason=error.message)
+                get_logger("queue").warning("cannot write to the queue, trying again", reason=error.message)
                 self._stop.wait(WAIT)
         raise AssertionError("unreachable")
 
