@@ -9,7 +9,7 @@ from tests.queue.zygote import Zygote
 from workbench.queue import claims, leases
 from workbench.queue.queue import Queue
 
-CLAIMS = 1000  # in this suite; `benchmarks/queue.py` has two processes claim 10,000
+CLAIMS = 1000  # in this suite; `benchmarks/queue_speed.py` has two processes claim 10,000
 
 
 def take(queue: Queue, worker: str, most: int = 1) -> list[int]:

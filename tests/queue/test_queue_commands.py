@@ -142,7 +142,14 @@ def test_what_evaluations_and_training_are_called(home: Path) -> None:
     assert finetune.arguments(training, home, 2) == ["resume", "style"]
     assert finetune.arguments(training, home, 1)[0] == "train"
     assert finetune.progress(training, home) == (3, 10)
-    for wrong in ({}, {"arguments": "nano-1"}, {"arguments": [1]}, {"arguments": []}, {"arguments": [], "name": ".."}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {},
+        {"arguments": "nano-1"},
+        {"arguments": [1]},
+        {"arguments": []},
+        {"arguments": [], "name": ".."},
+    )
+    for wrong in wrongs:
         with pytest.raises(WorkbenchError):
             finetune.check(wrong)
 

@@ -66,7 +66,7 @@ def url(server: str) -> str:
 
     name = f"t{uuid4().hex}"
     with psycopg.connect(host=server, user="tester", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # a literal of our own
+        connection.execute(f"CREATE DATABASE {name}")
     return f"postgresql+psycopg://tester@/{name}?host={server}"
 
 

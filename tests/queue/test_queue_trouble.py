@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.queue.cheap import open_queue, submit
 from workbench.errors import StoreError
-from workbench.queue import claims, control, leases, run
+from workbench.queue import claims, control, leases
 from workbench.queue import submit as submission
 from workbench.queue.queue import Queue
 from workbench.store import database
@@ -145,7 +145,7 @@ def test_a_clock_that_jumps_changes_nothing(home: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(module, "datetime", Jumping)
     monkeypatch.setattr(time, "time", lambda: draw.uniform(0, 4e9))
     clock = time.monotonic
-    monkeypatch.setattr(run.time, "monotonic", lambda: clock() + draw.uniform(-1e6, 1e6))
+    monkeypatch.setattr("workbench.queue.run.time.monotonic", lambda: clock() + draw.uniform(-1e6, 1e6))
     queue = open_queue(home)
     submit(queue, 30, share="a")
     submit(queue, 1, first=99, priority=1)

@@ -83,9 +83,8 @@ def test_damaged_jobs_fail_with_their_reason_and_the_rest_goes_on(drawing: Queue
     numbers = sorted(job.id for job in drawing.jobs())
     damage = ['{"prompt": "cut o', '["no", "mapping"]', '{"steps": 2.5}', '{"model": "gone"}', '{"1": {"2": []}}']
     for number, payload in zip(numbers, damage, strict=False):
-        drawing.database.write(
-            lambda c, n=number, p=payload: c.execute(update(jobs).where(jobs.c.id == n).values(payload=p))
-        )  # type: ignore[misc]
+        change = update(jobs).where(jobs.c.id == number).values(payload=payload)
+        drawing.database.write(lambda c, change=change: c.execute(change))  # type: ignore[misc]
     drawing.database.write(
         lambda c: c.execute(text("UPDATE queue_jobs SET step = 'x' WHERE id = :id"), {"id": numbers[4]})
     )

@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.queue.leases import beat
 from workbench.queue.tables import jobs, switches, workers
 
+ORDER = (jobs.c.priority.desc(), jobs.c.deaths, jobs.c.id)
 AHEAD = 256  # how far a claim looks for jobs that share a batch with the next one; also how far they may overtake
 PAUSED = "paused"  # name of the switch
 
@@ -48,9 +49,9 @@ class LostError(Exception):
 def claim(connection: Connection, worker: str, *, most: int, kinds: tuple[str, ...] = ()) -> list[Claim]:
     """Take the next job, and those that an engine can batch with it.
 
-    The next one is the oldest of the highest priority. Up to `most` of the same share and priority join it, but no more
-    than leaves each live worker its part. A job whose worker died is taken alone, so that one that kills its worker
-    takes no others along.
+    The next one is the oldest of the highest priority; one whose worker died comes after the others of its priority, and
+    is taken alone, so that a job that kills its worker neither blocks the queue nor takes others along. Otherwise up to
+    `most` of the same share and priority join, but no more than leaves each live worker its part.
 
     Args:
         connection: of a writing transaction.
@@ -66,7 +67,7 @@ def claim(connection: Connection, worker: str, *, most: int, kinds: tuple[str, .
     if paused(connection) is not None:
         return []
     columns = (jobs.c.id, jobs.c.share, jobs.c.priority, jobs.c.deaths)
-    query = select(*columns).where(jobs.c.state == "pending").order_by(jobs.c.priority.desc(), jobs.c.id).limit(AHEAD)
+    query = select(*columns).where(jobs.c.state == "pending").order_by(*ORDER).limit(AHEAD)
     if kinds:
         query = query.where(jobs.c.kind.in_(kinds))
     waiting = connection.execute(query).all()

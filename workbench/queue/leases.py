@@ -24,7 +24,7 @@ from workbench.queue.tables import jobs, workers
 
 BEAT = 0.5  # seconds between two heartbeats; also how late a cancel from another process is heard
 LEASE = 60  # beats of the observer: about 30 seconds
-MAX_DEATHS = 5  # of its workers, before a job is taken to be the cause
+MAX_DEATHS = 10  # of its workers, before a job is taken to be the cause
 
 PROC = Path("/proc")
 
@@ -105,7 +105,8 @@ class Watch:
 def give_back(connection: Connection, dead: list[str]) -> list[int]:
     """Return the running jobs of dead workers, and of workers nobody knows, to the queue. Returns their numbers.
 
-    A job whose worker died `MAX_DEATHS` times is failed instead, so that one that kills its workers ends.
+    A job whose worker died waits behind the others of its priority, so that one that kills its workers blocks nothing;
+    after `MAX_DEATHS` it is failed instead.
     """
     if dead:
         connection.execute(delete(workers).where(workers.c.id.in_(dead)))

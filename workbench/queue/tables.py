@@ -50,7 +50,7 @@ jobs = Table(
 )
 """One piece of work each."""
 
-Index("ix_queue_jobs_next", jobs.c.state, jobs.c.priority.desc(), jobs.c.id)
+Index("ix_queue_jobs_next", jobs.c.state, jobs.c.priority.desc(), jobs.c.deaths, jobs.c.id)
 Index("ix_queue_jobs_batch", jobs.c.batch, jobs.c.state)
 Index("ix_queue_jobs_worker", jobs.c.worker)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from workbench.errors import nearest
+from workbench.queue.claims import ORDER
 from workbench.queue.errors import QueueError
 from workbench.queue.tables import batches, jobs, workers
 
@@ -87,7 +88,7 @@ def list_jobs(
         limit: the most jobs; None: all.
         newest: the latest submitted first, instead of the order in which they run.
     """
-    order = (jobs.c.id.desc(),) if newest else (jobs.c.priority.desc(), jobs.c.id)
+    order = (jobs.c.id.desc(),) if newest else ORDER
     query = (
         select(*_COLUMNS, workers.c.name.label("worker"), (jobs.c.note == "stored").label("stored"))
         .outerjoin(workers, workers.c.id == jobs.c.worker)

@@ -47,7 +47,7 @@ def upgrade() -> None:
         sa.Column("remedy", sa.Text, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_queue_jobs_next", "queue_jobs", ["state", sa.text("priority DESC"), "id"])
+    op.create_index("ix_queue_jobs_next", "queue_jobs", ["state", sa.text("priority DESC"), "deaths", "id"])
     op.create_index("ix_queue_jobs_batch", "queue_jobs", ["batch", "state"])
     op.create_index("ix_queue_jobs_worker", "queue_jobs", ["worker"])
     op.create_table(
