@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,7 +21,10 @@ from workbench.errors import InputError, RecipeError
 if TYPE_CHECKING:
     from workbench.recipe import Catalog, Defaults, Recipe
 
-Task = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "edit"]
+Task = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "edit", "control", "variation"]
+
+ABLE: Mapping[Task, str] = MappingProxyType({"control": "flux1-control", "variation": "flux1-dev"})
+"""A family that does the task, for remedies; of every other task `flux2-klein`."""
 
 MAX_REFERENCES = 10
 MIN_SIDE = 64  # pixels of a reference; what `Flux2ImageProcessor.check_image_input` refuses
@@ -163,11 +167,13 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
             f"The task is {recipe.task!r}, but the recipe's fields say {asked!r}.",
             "Leave the task out, or give the fields that it needs: references, image, mask or margins.",
         )
-    if asked not in model.tasks or (recipe.references and "edit" not in model.tasks):
-        raise RecipeError(
-            f"{model.name} cannot do {'edit' if asked in model.tasks else asked}.",
-            f"It does: {', '.join(model.tasks)}. Models of the family flux2-klein do all tasks.",
-        )
+    given: dict[Task, object] = {"edit": recipe.references, "control": recipe.control, "variation": recipe.redux}
+    for task in (asked, *(task for task, field in given.items() if field)):
+        if task not in model.tasks:
+            raise RecipeError(
+                f"{model.name} cannot do {task}.",
+                f"It does: {', '.join(model.tasks)}. A model of the family {ABLE.get(task, 'flux2-klein')} can.",
+            )
     filled: dict[str, Any] = {"task": asked, "margins": margins, "references": _references(recipe, model, catalog)}
     if recipe.image is None:
         return filled
@@ -201,6 +207,10 @@ def task_of(recipe: Recipe) -> Task:
         return "inpaint"
     if recipe.image is not None:
         return "image-to-image"
+    if recipe.control is not None:
+        return "control"
+    if recipe.redux:
+        return "variation"
     return "edit" if recipe.references else "text-to-image"
 
 
@@ -224,7 +234,7 @@ def _reference(reference: Reference, model: Defaults, catalog: Catalog) -> Refer
         )
     multiple = model.size_multiple
     if reference.size == "fit":
-        width, height = fit(width, height, model.reference_pixels, multiple)
+        width, height = model.reference_size(width, height)
     elif reference.size != "exact":
         width, height = reference.pixels
     if width % multiple or height % multiple or min(width, height) < MIN_SIDE or width * height > model.max_pixels:

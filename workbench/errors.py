@@ -61,6 +61,18 @@ class InputError(WorkbenchError):
     code = "WB106"
 
 
+class CompanionError(ModelError):
+    """A recipe needs a further model, such as Redux or a depth estimator, that is not there."""
+
+    code = "WB111"
+
+
+class ControlError(WorkbenchError):
+    """A control picture or control LoRA does not fit the model, or cannot be made here."""
+
+    code = "WB112"
+
+
 class GenerationError(WorkbenchError):
     """The engine could not finish a picture: non-finite latents, out of memory on the last rung."""
 

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Sigmas, Task, fill
+from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
 from workbench.errors import RecipeError, nearest
 
 Precision = Literal["float32", "bfloat16"]
@@ -23,7 +24,7 @@ Precision = Literal["float32", "bfloat16"]
 DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
-    "true_cfg_scale",
+    *("true_cfg_scale", "control", "control_type", "redux"),
 )
 
 
@@ -99,6 +100,15 @@ class Recipe(BaseModel):
     )
     margins: Margins | None = Field(
         default=None, description="Pixels to add around the image: left,top,right,bottom, 0 to 8192 each."
+    )
+    control: PictureName | None = Field(
+        default=None, description="Picture whose edges or depth the result follows: a path, or the digest of an input."
+    )
+    control_type: ControlType | None = Field(
+        default=None, description="What is taken from the control picture: canny, depth, or map if it is one already."
+    )
+    redux: Variations = Field(
+        default=(), description="Pictures to vary and mix, 1 to 8, with weights: paths, or digests of inputs."
     )
 
     @field_validator("prompt", "negative_prompt")
@@ -251,9 +261,8 @@ class Defaults(Protocol):
         """Most references of one picture."""
         ...
 
-    @property
-    def reference_pixels(self) -> int:
-        """Largest area at which a reference that is fitted is read."""
+    def reference_size(self, width: int, height: int) -> tuple[int, int]:
+        """The size in pixels at which a reference of this size is read when it is fitted."""
         ...
 
     @property
@@ -273,6 +282,10 @@ class Catalog(Protocol):
         """SHA-256 of the adapter called `name`."""
         ...
 
+    def companion_fingerprint(self, name: str) -> str:
+        """SHA-256 over the files of a model that others need: Redux, a depth estimator."""
+        ...
+
     def picture(self, name: str, *, mask: bool = False) -> PictureFacts:
         """The input picture at the path `name` or of the digest `name`, kept among the inputs; a mask as grey levels."""
         ...
@@ -286,6 +299,7 @@ class ResolvedRecipe(BaseModel):
     recipe: Annotated[Recipe, Field(description="All fields filled and canonical.")]
     weights: str = Field(description="SHA-256 over the model's files.")
     adapter_weights: tuple[str, ...] = Field(default=(), description="SHA-256 of each adapter file, in order.")
+    companions: dict[str, str] = Field(default={}, description="SHA-256 of each further model used, by name.")
 
     @property
     def canonical_json(self) -> str:
@@ -298,6 +312,8 @@ class ResolvedRecipe(BaseModel):
             for weights, adapter in zip(self.adapter_weights, self.recipe.adapters, strict=True)
         ]
         values["format"] = 1
+        if self.companions:
+            values["companions"] = sorted(self.companions.values())
         for name in _LATER:  # what is not given is not told, as in the recipes of earlier versions
             if not values[name] and values[name] != 0:
                 del values[name]
@@ -328,7 +344,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     model = catalog.model(recipe.model)
     guidance, cfg, guided = _guidance(recipe, model)
     adapters = tuple(adapter for adapter in recipe.adapters if adapter.weight != 0)
-    conditions = fill(recipe, model, catalog)
+    conditions = fill_controls(recipe, model, catalog) | fill(recipe, model, catalog)
     full = recipe.replace(
         model=model.name,
         width=conditions.pop("width", recipe.width) or model.width,
@@ -346,7 +362,8 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     assert full.height is not None
     _check_size(full.width, full.height, model)
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
-    return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints)
+    companions = {name: catalog.companion_fingerprint(name) for name in companions_of(full)}
+    return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)
 
 
 def _guidance(recipe: Recipe, model: Defaults) -> tuple[float, float | None, bool]:
@@ -409,7 +426,7 @@ def _explain(error: ValidationError, owner: type[BaseModel]) -> RecipeError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "recipe"
     if first["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"adapters": Adapter, "references": Reference}
+        parts: dict[str, type[BaseModel]] = {"adapters": Adapter, "references": Reference, "redux": Variation}
         known = parts.get(str(first["loc"][0]), owner).model_fields if len(first["loc"]) > 1 else owner.model_fields
         return RecipeError(f"There is no recipe field {where!r}.", nearest(str(first["loc"][-1]), known))
     field = owner.model_fields.get(str(first["loc"][0])) if first["loc"] else None

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 from PIL import Image
 
-from workbench.conditions import Task
+from workbench.conditions import Task, fit
 from workbench.errors import GenerationError, ModelError
 from workbench.grid import Grid
 from workbench.grid.result import GridResult, Shot
@@ -42,7 +42,9 @@ class PaperModel:
     precision: Precision = "float32"
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4
-    reference_pixels: int = 256 * 256
+
+    def reference_size(self, width: int, height: int) -> tuple[int, int]:
+        return fit(width, height, 256 * 256, 16)
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,8 @@ def test_rows_are_consistent() -> None:
         assert row.width % row.size_multiple == row.height % row.size_multiple == 0
         assert row.min_side <= row.width <= row.max_side
         assert row.width * row.height <= row.max_pixels
-        assert row.default_steps(distilled=True) < row.default_steps(distilled=False)
+        if row.distilled is None:  # the family has both
+            assert row.default_steps(distilled=True) < row.default_steps(distilled=False)
 
 
 @pytest.mark.skipif(not list(EMBEDDED.glob("*/model_index.json")), reason="no embedded model in this checkout")

@@ -13,12 +13,13 @@ from workbench.errors import RecipeError, nearest
 from workbench.recipe import Recipe
 
 _SHORT = {"guidance_scale": ["--guidance"]}
-_STRUCTURED = ("adapters", "references")  # no single word says them: `--set adapters='[{name: N, weight: W}]'`
+_STRUCTURED = ("adapters", "references", "redux")  # no single word says them: `--set adapters='[{name: N, weight: W}]'`
 _EXAMPLES = {
     "adapters": "adapters='[{name: N, weight: 1}]'",
     "references": "references='[{picture: a.png, size: exact}]'",
+    "redux": "redux='[{picture: a.png, weight: 0.7}]'",
 }
-_REPEATED = {"references": "--reference"}  # one word says each of them, in its plain form
+_REPEATED = {"references": "--reference", "redux": "--redux"}  # one word says each of them, in its plain form
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

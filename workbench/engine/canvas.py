@@ -6,29 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from workbench.conditions import fit, shrink
+from workbench.conditions import shrink
 from workbench.models.inputs import Inputs
+from workbench.models.model import Model
 from workbench.recipe import Recipe
 
 Levels = NDArray[np.uint8]
 
 
-def read_at(picture: Image.Image, width: int, height: int, max_pixels: int, multiple: int) -> Image.Image:
+def read_at(picture: Image.Image, width: int, height: int, model: Model) -> Image.Image:
     """A reference at the size of its recipe.
 
-    At the fitted size it is prepared as `Flux2KleinPipeline` does: above `max_pixels` scaled down to that area (which
-    may change its ratio by a pixel), then cropped about its centre. For any other size see `cover`.
+    At the fitted size it is prepared as the family's pipeline does. FLUX.2: above the family's area scaled down to it
+    (which may change its ratio by a pixel), then cropped about its centre. Kontext: stretched to the nearest of the
+    sizes that it was trained on. For any other size see `cover`.
 
     Args:
         picture: RGB.
         width: wanted, in pixels.
         height: wanted, in pixels.
-        max_pixels: area above which a fitted picture is scaled down.
-        multiple: of what fitted sides are, in pixels.
+        model: which is to see it.
     """
-    if fit(*picture.size, max_pixels, multiple) != (width, height):
+    if picture.size == (width, height) or model.reference_size(*picture.size) != (width, height):
         return cover(picture, width, height)
-    small = shrink(*picture.size, max_pixels)
+    if model.family.reference_sizes:
+        return picture.resize((width, height), Image.Resampling.LANCZOS)
+    small = shrink(*picture.size, model.reference_pixels)
     if small != picture.size:
         picture = picture.resize(small, Image.Resampling.LANCZOS)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2

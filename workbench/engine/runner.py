@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from workbench.controls import companions_of
 from workbench.engine.canvas import canvas, mask_levels, paste_back
 from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
 from workbench.engine.denoise import Denoiser, Rows, make_rows
 from workbench.engine.events import CancelToken, Step
-from workbench.engine.kinds import Text
+from workbench.engine.kinds import Text, kind_of
 from workbench.engine.memory import Economy, is_out_of_memory
 from workbench.engine.plan import Group, Job
 from workbench.engine.preview import preview
@@ -26,6 +27,7 @@ from workbench.engine.text import TextCache
 from workbench.errors import GenerationError, WorkbenchError
 from workbench.models.adapters import AdapterFile
 from workbench.models.catalog import ModelCatalog
+from workbench.models.companions import load_companion
 from workbench.models.loading import Components, Registry
 
 T = TypeVar("T")
@@ -133,7 +135,7 @@ class GroupRunner:
         texts = self._with_less("text", lambda: self._encode(parts, drawing))
         drawing.spend("text", time.perf_counter() - start, range(len(drawing.jobs)))
         conditions = [Conditions()] * len(drawing.jobs)
-        if any(job.recipe.references or job.recipe.image for job in drawing.jobs):
+        if any(job.recipe.references or job.recipe.image or job.recipe.control for job in drawing.jobs):
             start = time.perf_counter()
             conditions = self._with_less("encode", lambda: self._look(parts, drawing))
             drawing.spend("encode", time.perf_counter() - start, range(len(drawing.jobs)))
@@ -225,6 +227,10 @@ class GroupRunner:
                 model, self._group.precision, self._device, text_on_host=self.economy.text_on_host
             )
             parts.adapters.apply(self._adapters)
+            for name in sorted({name for job in self._group.jobs for name in companions_of(job.recipe)}):
+                if name not in parts.companions:
+                    folder = self._catalog.companion(name)
+                    parts.companions[name] = load_companion(name, folder, parts.dtype, parts.device)
         return parts
 
     def _encode(self, parts: Components, drawing: Drawing) -> list[tuple[Text, Text]]:
@@ -237,6 +243,7 @@ class GroupRunner:
                 negative, second = text, ""
                 if job.guided:
                     negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")
+                text = kind_of(parts).enrich(parts, job, text, self._pictures)
             said = tuple(sentence for sentence in (warning, second) if sentence)
             drawing.warnings[name] = (*said, *parts.adapters.warnings)
             embeddings.append((text, negative))

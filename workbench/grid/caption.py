@@ -49,7 +49,9 @@ def _words(name: str, value: Any) -> str:
         return ", ".join(f"{adapter.name} × {adapter.weight:g}" for adapter in value)
     if name == "references":
         return " + ".join(short_name(reference.picture) for reference in value)
-    if name in ("image", "mask"):
+    if name == "redux":
+        return " + ".join(f"{short_name(each.picture)} × {each.weight:g}" for each in value)
+    if name in ("image", "mask", "control"):
         return short_name(value)
     if name == "margins":
         return ", ".join(f"{side} {pixels}" for side, pixels in zip(SIDES, value, strict=True) if pixels) + " px"

@@ -9,8 +9,9 @@ from pathlib import PurePath
 from typing import Any
 
 from workbench.conditions import Reference
+from workbench.controls import Variation
 
-PICTURES = ("references", "image", "mask")
+PICTURES = ("references", "image", "mask", "control", "redux")
 
 
 def labels_of(values: Sequence[Any], *, paths: bool = False) -> list[str]:
@@ -27,6 +28,8 @@ def shown_value(name: str, value: Any) -> Any:
     """A value as its label is made of: structured ones as text, and what is not given as 'none'."""
     if name == "references":
         return " + ".join(_reference(part) for part in value) or "none"
+    if name == "redux":
+        return " + ".join(_variation(part) for part in value) or "none"
     if name == "margins":
         return ", ".join(str(pixels) for pixels in value) if value else "none"
     if name == "sigmas" and value is not None:
@@ -37,6 +40,11 @@ def shown_value(name: str, value: Any) -> Any:
 def _reference(reference: Reference) -> str:
     size = "" if reference.size == "fit" else f" ({reference.size})"
     return f"{short_name(reference.picture)}{size}"
+
+
+def _variation(variation: Variation) -> str:
+    weight = "" if variation.weight is None else f" × {variation.weight:g}"
+    return f"{short_name(variation.picture)}{weight}"
 
 
 def short_name(picture: str) -> str:

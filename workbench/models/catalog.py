@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from workbench.errors import ModelError, nearest
+from workbench.errors import CompanionError, ModelError, nearest
 from workbench.models.checkpoint import read_header, refuse_pickle
+from workbench.models.companions import COMPANIONS, companion_files
 from workbench.models.device import choose_device, default_precision
 from workbench.models.fingerprint import FileHashes
 from workbench.models.folders import identify
@@ -113,6 +114,34 @@ class ModelCatalog:
             ModelError: as `adapter_path`.
         """
         return self._lately("fingerprint", name, lambda name: self._hashes.of(self.adapter_path(name)))
+
+    def companion(self, name: str) -> Path:
+        """The folder of a model that others need, such as Redux or a depth estimator.
+
+        Raises:
+            CompanionError: it is not there, with the repository to get it from.
+        """
+        places = [source / name for source in self._sources()]
+        found = next((place for place in places if place.is_dir()), None)
+        if found is None:
+            raise CompanionError(
+                f"This recipe needs the model {name}, which is not there.",
+                f"Download {COMPANIONS.get(name, name)} from Hugging Face into {self.home / 'models' / name}.",
+            )
+        return found
+
+    def companion_fingerprint(self, name: str) -> str:
+        """SHA-256 over the files of a companion model that decide pixels.
+
+        Raises:
+            CompanionError: it is not there.
+            ModelError: its weights are no safetensors files.
+        """
+        return self._lately("companion", name, self._companion_fingerprint)
+
+    def _companion_fingerprint(self, name: str) -> str:
+        folder = self.companion(name)
+        return self._hashes.of_tree(folder, companion_files(folder), name)
 
     def picture(self, name: str, *, mask: bool = False) -> Input:
         """The reference, image or mask at the path `name` or of the digest `name`, kept in `home/inputs`.

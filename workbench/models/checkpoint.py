@@ -30,6 +30,8 @@ DECIDING = (
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    "spiece.model",
+    "preprocessor_config.json",
 )
 
 
@@ -133,7 +135,7 @@ def deciding_files(folder: Path, components: Mapping[str, str]) -> list[Path]:
         part = folder / name
         if not part.is_dir():
             raise ModelError(f"The model {folder} lacks its {name!r} folder.", "Copy the whole model folder again.")
-        if name not in ("tokenizer", "scheduler"):
+        if not name.startswith(("tokenizer", "scheduler", "feature_extractor")):
             files += component_weights(part)
             files += sorted(part.glob("*.safetensors.index.json"))
         configs = [part / known for known in DECIDING if (part / known).is_file()]

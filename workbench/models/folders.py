@@ -30,7 +30,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
         name=name,
         path=folder,
         family=family,
-        is_distilled=bool(index.get("is_distilled", False)),
+        is_distilled=bool(index.get("is_distilled", False)) if family.distilled is None else family.distilled,
         precision=precision,
         revision=folder.name if folder.parent.name == "snapshots" else "",
         parameters=sum(_elements(entry["shape"]) for path in transformer for entry in read_header(path).values()),
@@ -42,7 +42,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
 
 
 def _family(folder: Path, index: dict[str, Any]) -> Family:
-    """The family whose pipeline is named and whose text layers exist, the deepest that fits."""
+    """The family whose pipeline is named, whose transformer it has and whose text layers exist, the deepest that fits."""
     pipeline = str(index.get("_class_name", ""))
     rows = [row for row in FAMILIES.values() if row.pipeline == pipeline]
     if not rows:
@@ -54,11 +54,13 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         entry = index.get(component)
         if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
             raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
+    config = read_json(folder / "transformer" / "config.json")
+    alike = [row for row in rows if all(config.get(key) == value for key, value in row.config.items())]
     encoder = read_json(folder / "text_encoder" / "config.json")
-    width = int(read_json(folder / "transformer" / "config.json").get("joint_attention_dim", 0))
-    depth = int(encoder.get("num_hidden_layers", 0))
-    for row in sorted(rows, key=lambda row: -max(row.text_layers)):
-        if max(row.text_layers) <= depth and width == len(row.text_layers) * int(encoder.get("hidden_size", 0)):
+    width, depth = int(config.get("joint_attention_dim", 0)), int(encoder.get("num_hidden_layers", 0))
+    for row in sorted(alike, key=lambda row: -max(row.text_layers, default=0)):
+        layers = row.text_layers
+        if not layers or (max(layers) <= depth and width == len(layers) * int(encoder.get("hidden_size", 0))):
             return row
     raise ModelError(
         f"The text encoder of {folder} ({depth} layers) fits no known family whose transformer reads {width} values "
@@ -73,7 +75,8 @@ def _text_length(folder: Path, family: Family) -> int:
     A tokenizer states them as `model_max_length` (more than the family reads means nothing), a model trained by
     `workbench.nano.train` in its recipe.
     """
-    config = folder / "tokenizer" / "tokenizer_config.json"
+    last = [name for name in family.components if name.startswith("tokenizer")][-1]  # the one that reads the text whole
+    config = folder / last / "tokenizer_config.json"
     stated = read_json(config).get("model_max_length") if config.is_file() else None
     if isinstance(stated, int | float) and 8 <= stated <= family.max_sequence_length:
         return int(stated)

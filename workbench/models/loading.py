@@ -43,6 +43,7 @@ class Components:
     adapters: AdapterMerger
     preview_map: Tensor | None = field(default=None)  # fitted when first asked for
     more: dict[str, Any] = field(default_factory=dict)  # further components by folder, such as text_encoder_2
+    companions: dict[str, Any] = field(default_factory=dict, repr=False)  # further models beside it, such as Redux
 
     @property
     def dtype(self) -> torch.dtype:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from workbench.conditions import Task
+from workbench.conditions import Task, fit
 from workbench.models.families import Family
 from workbench.models.fingerprint import FileHashes
 from workbench.recipe import Precision
@@ -101,6 +101,13 @@ class Model:
     def max_references(self) -> int:
         """Most references of one picture."""
         return self.family.max_references
+
+    def reference_size(self, width: int, height: int) -> tuple[int, int]:
+        """The size at which a reference of this size is read when it is fitted."""
+        family = self.family
+        if family.reference_sizes:  # the nearest ratio, as `FluxKontextPipeline` chooses
+            return min(family.reference_sizes, key=lambda size: (abs(width / height - size[0] / size[1]), *size))
+        return fit(width, height, family.reference_pixels, family.size_multiple)
 
     @property
     def reference_pixels(self) -> int:

@@ -36,6 +36,8 @@ EXAMPLES = {
     WEIGHTS: "0-1 [5]",
     "references": "a.png, b.png   or   [[a.png, b.png], []]",
     "image": "a.png, b.png",
+    "control": "a.png, b.png",
+    "redux": "a.png, b.png   or   [[a.png, b.png], []]",
     "mask": "a.png, b.png",
     "sigmas": "['1, 0.8, 0.4', '1, 0.5, 0.2']",
     "margins": "['0,0,64,0', '64,0,64,0']",

@@ -68,6 +68,7 @@ class RecipeForm(widgets.VBox):
                 ("height", ""),
                 ("steps", ""),
                 ("guidance_scale", "guidance"),
+                ("true_cfg_scale", "true CFG"),
                 ("shift", ""),
                 ("sigmas", ""),
                 ("max_sequence_length", "text tokens"),
@@ -107,7 +108,7 @@ class RecipeForm(widgets.VBox):
             at["negative_prompt"],
             _row(at["seed"], self.dice),
             _row(at["width"], at["height"], self.swap),
-            _row(at["steps"], at["guidance_scale"]),
+            _row(at["steps"], at["guidance_scale"], at["true_cfg_scale"]),
             self._note,
             more,
         ]
@@ -165,20 +166,28 @@ class RecipeForm(widgets.VBox):
         for name in ("width", "height", "steps", "guidance_scale", "max_sequence_length"):
             at[name].placeholder(f"{getattr(model, name):g}")
         at["guidance_scale"].allow(not model.is_distilled, f"{model.name} is step-distilled: guidance does not act.")
-        guided = not model.is_distilled and self._guidance(model) > 1
-        at["negative_prompt"].allow(guided, "Acts only where guidance is above 1.")
+        second = (
+            self._number("true_cfg_scale", 1.0)
+            if model.embeds_guidance or model.true_cfg
+            else (1.0 if model.is_distilled else self._number("guidance_scale", model.guidance_scale))
+        )
+        which = "true CFG" if model.true_cfg else "guidance"
+        at["negative_prompt"].allow(second > 1, f"Acts only where {which} is above 1.")
+        shown = model.true_cfg or bool(at["true_cfg_scale"].widget.value.strip())
+        at["true_cfg_scale"].widget.layout.display = "" if shown else "none"
+        self.pictures.follow(model)
         distilled = "step-distilled, guidance does not act; " if model.is_distilled else ""
         self._note.value = (
             f"{distilled}sides {model.min_side} to {model.max_side} px in steps of {model.size_multiple}, "
             f"{model.max_sequence_length} text tokens"
         )
 
-    def _guidance(self, model: Model) -> float:
-        text = self.controls["guidance_scale"].widget.value.strip()
+    def _number(self, name: str, default: float) -> float:
+        text = self.controls[name].widget.value.strip()
         try:
-            return float(text) if text else model.guidance_scale
+            return float(text) if text else default
         except ValueError:
-            return model.guidance_scale  # the recipe says what is wrong when it is asked for
+            return default  # the recipe says what is wrong when it is asked for
 
     def _throw(self) -> None:
         self.controls["seed"].value = secrets.randbelow(DICE)

@@ -6,79 +6,23 @@ box then holds its digest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 
 from workbench.conditions import Reference
 from workbench.errors import InputError
-from workbench.models.inputs import FORMATS, Inputs
+from workbench.models.inputs import Inputs
+from workbench.models.model import Model
 from workbench.panels.banner import Banner
 from workbench.panels.fields import Control
 from workbench.panels.mask import MaskBrush
-from workbench.panels.pixels import encode, thumbnail
+from workbench.panels.picture_box import PictureBox
+from workbench.panels.variations import VariationFields
 from workbench.recipe import Recipe
 
-ACCEPT = ",".join(f".{name.lower()}" for name in (*FORMATS, "jpg", "tif"))
-FIELDS = ("references", "image", "strength", "mask", "margins")
-
-
-class PictureBox(widgets.HBox):
-    """One picture: thumbnail, path or digest, upload.
-
-    Args:
-        label: what stands beside the box.
-        inputs: keeps what is uploaded.
-        changed: called after every change.
-        banner: shows what goes wrong.
-        mask: whether it is a mask.
-    """
-
-    def __init__(
-        self, label: str, inputs: Inputs, changed: Callable[[], None], banner: Banner, *, mask: bool = False
-    ) -> None:
-        self._inputs, self._mask, self._changed = inputs, mask, changed
-        self.thumb = widgets.Image(layout=widgets.Layout(display="none")).add_class("wb-input-thumb")
-        self.name = widgets.Text(
-            description=label,
-            placeholder="path, or upload",
-            continuous_update=False,
-            layout=widgets.Layout(width="auto"),
-        )
-        self.upload = widgets.FileUpload(accept=ACCEPT, description="", icon="upload", tooltip="Upload a picture")
-        self.upload.observe(banner.guarded(lambda change: self._uploaded(change["new"])), "value")
-        self.name.observe(banner.guarded(lambda _: self._renamed()), "value")
-        super().__init__([self.thumb, self.name, self.upload])
-        self.add_class("wb-input-box")
-
-    @property
-    def value(self) -> str | None:
-        """Path or digest; None when the box is empty."""
-        return self.name.value.strip() or None
-
-    @value.setter
-    def value(self, value: str | None) -> None:
-        self.name.value = value or ""
-
-    def _uploaded(self, files: Iterable[dict[str, Any]]) -> None:
-        contents = [bytes(file["content"]) for file in files]
-        if not contents:
-            return
-        self.upload.value = ()  # a notebook that saves its widgets would save the file
-        self.value = self._inputs.add(contents[0], mask=self._mask).digest
-
-    def _renamed(self) -> None:
-        self.thumb.layout.display = "none"
-        if self.value is not None:
-            try:
-                small = thumbnail(self._inputs.open(self._inputs.find(self.value, mask=self._mask).digest), 72)
-            except InputError:
-                pass  # a name half typed; running the recipe says what is wrong with it
-            else:
-                self.thumb.format, self.thumb.value = encode(small)
-                self.thumb.layout.display = ""
-        self._changed()
+FIELDS = ("references", "image", "strength", "mask", "margins", "control", "control_type", "redux")
 
 
 class PictureFields(widgets.VBox):
@@ -109,13 +53,14 @@ class PictureFields(widgets.VBox):
         self.paint_button.add_class("wb-paint-mask")
         self.brush: MaskBrush | None = None
         self._easel = widgets.VBox()
+        self.variations = VariationFields(inputs, changed, banner)
         self.add_button.on_click(banner.guarded(lambda _: self.add_reference("")))
         self.paint_button.observe(banner.guarded(lambda _: self._paint()), "value")
         for box in (self.strength.widget, self.margins):
             box.observe(lambda _: changed(), "value")
         super().__init__([
             self.references, widgets.HBox([self.add_button, self.paint_button]).add_class("wb-actions"),
-            self.image, self.strength.widget, self.mask, self._easel, self.margins,
+            self.image, self.strength.widget, self.mask, self._easel, self.margins, self.variations,
         ])  # fmt: skip
         self.add_class("wb-inputs")
 
@@ -135,6 +80,7 @@ class PictureFields(widgets.VBox):
             "strength": self.strength.value,
             "mask": self.mask.value,
             "margins": self.margins.value.strip() or None,
+            **self.variations.value,
         }
 
     def show(self, recipe: Recipe) -> None:
@@ -143,6 +89,25 @@ class PictureFields(widgets.VBox):
         self.image.value, self.mask.value = recipe.image, recipe.mask
         self.strength.value = recipe.strength
         self.margins.value = ",".join(str(pixels) for pixels in recipe.margins or ())
+        self.variations.show(recipe)
+
+    def follow(self, model: Model) -> None:
+        """Show what the model takes, and whatever is filled in."""
+        tasks = set(model.tasks)
+        image = bool(tasks & {"image-to-image", "inpaint", "outpaint"}) or self.image.value is not None
+        mask = bool(tasks & {"inpaint", "outpaint"}) or self.mask.value is not None
+        margins = "outpaint" in tasks or bool(self.margins.value.strip())
+        references = "edit" in tasks or bool(self.references.children)
+        for widget, seen in (
+            (self.image, image),
+            (self.strength.widget, image),
+            (self.mask, mask),
+            (self.paint_button, mask),
+            (self.margins, margins),
+            (self.add_button, references),
+        ):
+            widget.layout.display = "" if seen else "none"
+        self.variations.follow(model)
 
     def add_reference(self, picture: str) -> None:
         """Append a reference; an empty name is a row to fill."""

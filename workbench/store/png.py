@@ -106,6 +106,8 @@ def in_words(recipe: Mapping[str, Any]) -> str:
         "Denoising strength": recipe.get("strength"),
         "Mask": (recipe.get("mask") or "")[:12],
         "Margins": " ".join(str(pixels) for pixels in recipe.get("margins") or ()),
+        "Control": " ".join(part[:12] for part in (recipe.get("control_type"), recipe.get("control")) if part),
+        "Redux": " + ".join(f"{part['picture'][:12]} x {part['weight']}" for part in recipe.get("redux") or ()),
     }
     lines.append(", ".join(f"{name}: {value}" for name, value in pairs.items() if value not in (None, "")))
     return "\n".join(lines)

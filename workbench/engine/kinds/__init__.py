@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workbench.models.loading import Components
 
 KINDS = {
+    "flux1": "workbench.engine.kinds.flux1:Flux1",
+    "flux1-fill": "workbench.engine.kinds.fill:Fill",
     "flux2-klein": "workbench.engine.kinds.klein:Klein",
 }
 """Class of each kind, by the name that family rows give."""

@@ -98,7 +98,7 @@ class Call:
 
 
 class Pictures(Protocol):
-    """Keeps what the VAE made of pictures."""
+    """Keeps what the VAE and other encoders made of pictures."""
 
     inputs: Inputs
 
@@ -132,6 +132,10 @@ class Kind(Protocol):
 
     def look(self, parts: Components, job: Job, pictures: Pictures) -> Conditions:
         """What the pictures of a job's recipe are to the model."""
+        ...
+
+    def enrich(self, parts: Components, job: Job, text: Text, pictures: Pictures) -> Text:
+        """The features of a job's prompt with what its recipe adds to them, such as pictures read as text."""
         ...
 
     def start(self, parts: Components, job: Job, given: Conditions, layout: Layout) -> tuple[Tensor, Conditions]:

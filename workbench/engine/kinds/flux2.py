@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.engine.kinds.base import Call, Conditions, Layout, Pictures
+from workbench.engine.kinds.base import Call, Conditions, Layout, Pictures, Text
 from workbench.engine.kinds.pictures import fitted_reference, image_of, mask_of, mode_of
 from workbench.engine.latents import (
     denormalise,
@@ -49,6 +49,10 @@ class Flux2Pictures:
             image=image_of(parts, job, pictures, self.encode_picture),
             mask=mask_of(parts, job, pictures),
         )
+
+    def enrich(self, parts: Components, job: Job, text: Text, pictures: Pictures) -> Text:
+        """Nothing is added to the text."""
+        return text
 
     def start(self, parts: Components, job: Job, given: Conditions, layout: Layout) -> tuple[Tensor, Conditions]:
         """Noise alone is random."""

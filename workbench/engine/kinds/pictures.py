@@ -47,8 +47,7 @@ def fitted_reference(parts: Components, reference: Reference, pictures: Pictures
     """Tokens (1, R, C) of a reference at the size that its recipe states."""
 
     def read() -> Image.Image:
-        picture, model = pictures.inputs.open(reference.picture), parts.model
-        return read_at(picture, *reference.pixels, model.reference_pixels, model.size_multiple)
+        return read_at(pictures.inputs.open(reference.picture), *reference.pixels, parts.model)
 
     return pictures.get(parts, (reference.picture, reference.size), read, encode)
 

@@ -1,0 +1,1 @@
+"""The rows of `workbench.models.families`, one module per line of models."""
