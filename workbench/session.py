@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workbench._pipeline import Pipeline
 from workbench.engine.events import CancelToken, Finished, Listener, Planned, Result
 from workbench.errors import Cancelled, StoreError, WorkbenchError
-from workbench.logs import get_logger
+from workbench.logs import follow, get_logger
 from workbench.models.catalog import ModelCatalog
 from workbench.recipe import Recipe, ResolvedRecipe, resolve
 from workbench.settings import Settings, settings
@@ -27,6 +27,7 @@ from workbench.store import Store, work_units
 
 if TYPE_CHECKING:
     from workbench.engine import Engine
+    from workbench.store.gallery import Gallery
     from workbench.verify import Verification
 
 BYTES_PER_PIXEL = 1.6  # of a photograph-like PNG at level 1; used until a model has a history of its own
@@ -66,10 +67,18 @@ class Session:
         batch_size: int | None = None,
     ) -> None:
         self.settings = _settings(settings, home=home, device=device, batch_size=batch_size)
+        follow(self.settings.log_level, self.settings.log_format)
         self.catalog = ModelCatalog(self.settings.home, self.settings.models, device=self.settings.device)
         self.store = Store(self.settings.home, self.settings.database)
         self._engine: Engine | None = None
         self._lock = threading.Lock()
+
+    @property
+    def gallery(self) -> Gallery:
+        """The store's pictures, found again: search, boards, stars, tags, notes, lineage, trash, export."""
+        from workbench.store.gallery import Gallery
+
+        return Gallery(self.store)
 
     @property
     def engine(self) -> Engine:
@@ -214,6 +223,7 @@ class _Tally:
                 self.resolved[index] = resolve(recipe, catalog)
             except WorkbenchError as error:
                 self.bad.append(Result(index, recipe, None, error=error))
+                get_logger("session").info("picture failed", index=index, error=error)
         self._listen = listen
         self._lock = threading.Lock()
         self._done: set[str] = set()

@@ -84,6 +84,8 @@ def run_suite(
     score = _Scoring(suite, made, cache, drawn, counter, cancel)
     for part in _parts(plan, seeds):
         cells += score.part(part)
+    if session is not None:
+        _tell_gallery(session, made, cells)
     home = session.settings.home if session else cache.path.parent if cache else None
     return EvalRun(
         suite=suite,
@@ -99,6 +101,20 @@ def run_suite(
         ceilings=measure_ceilings(made, drawn.side, home, cancel=cancel),
         open_picture=drawn.opener(),
     )
+
+
+def _tell_gallery(session: Session, scorers: Sequence[Scorer], cells: Sequence[Cell]) -> None:
+    """Give the scores to the pictures in the store, so that the gallery can search for them."""
+    from workbench.store.scores import keep_scores
+
+    for scorer in scorers:
+        main = [metric.name for metric in scorer.metrics]  # the main one first
+        scores = {
+            cell.digest: {name: cell.scores[scorer.name].values.get(name) for name in main}
+            for cell in cells
+            if cell.digest and scorer.name in cell.scores and not cell.scores[scorer.name].error
+        }
+        keep_scores(session.store, scorer.name, scorer.version, scores)
 
 
 def _parts(plan: list[Planned], seeds: int) -> Iterator[list[Planned]]:

@@ -40,7 +40,7 @@ def make_result(
     )
 
 
-@pytest.fixture(name="make_result")
+@pytest.fixture(name="make_result", scope="session")
 def _make_result() -> MakeResult:
     return make_result
 

@@ -92,7 +92,7 @@ def read_entries(session: Session, ids: Sequence[int], places: tuple[Path, Path]
         for row, recipe, fingerprints in session.execute(rows.where(GalleryRow.id.in_(part))):
             found[row.id] = Entry(
                 digest=row.digest,
-                path=places[row.trashed is not None] / row.digest[:2] / f"{row.digest}.png",
+                path=_place(row, places),
                 recipe=Recipe.parse(recipe),
                 created=row.created,
                 seconds=row.seconds,
@@ -106,6 +106,12 @@ def read_entries(session: Session, ids: Sequence[int], places: tuple[Path, Path]
                 trashed=row.trashed,
             )
     return [found[each] for each in ids if each in found]
+
+
+def _place(row: GalleryRow, places: tuple[Path, Path]) -> Path:
+    """Where the file is; that of a deleted picture may not have been moved yet."""
+    here, trash = (place / row.digest[:2] / f"{row.digest}.png" for place in places)
+    return trash if row.trashed is not None and not here.is_file() else here
 
 
 def _lists(session: Session, query: Any) -> dict[int, list[str]]:

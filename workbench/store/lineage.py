@@ -6,7 +6,6 @@ are followed to the pictures of this store that they are, by the content of thei
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from workbench.errors import ModelError
 from workbench.store.entries import Entry
 from workbench.store.gallery_tables import GalleryRow, SourceRow
 
@@ -163,12 +163,14 @@ def _adapter(home: Path, name: str, weight: float, fingerprint: str) -> AdapterO
 
 def _same_file(home: Path, name: str, fingerprint: str) -> Path | None:
     """The file of that name if it is still the one that acted."""
+    from workbench.models.fingerprint import FileHashes  # the models are no part of the store's start
+
+    hashes = FileHashes(home / "cache")
     for path in (home / "adapters" / f"{name}.safetensors", Path(name).expanduser()):
         try:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == fingerprint:
-                    return path
-        except (OSError, ValueError):
+            if path.is_file() and hashes.of(path) == fingerprint:
+                return path
+        except (ModelError, OSError, ValueError):
             continue
     return None
 

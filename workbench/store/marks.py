@@ -188,7 +188,7 @@ def find_ids(session: Session, digests: Iterable[str]) -> list[int]:
     known: dict[str, int] = {}
     for part in _parts(wanted):
         query = select(GalleryRow.digest, GalleryRow.id).where(GalleryRow.digest.in_(part))
-        known |= dict(session.execute(query).tuples().all())
+        known |= {row[0]: row[1] for row in session.execute(query)}
     if missing := [digest for digest in wanted if digest not in known]:
         raise GalleryError(
             f"There is no picture {missing[0]!r} in the gallery.", "`workbench gallery list` shows some."
@@ -235,7 +235,7 @@ def _refuse_taken(session: Session, name: str) -> None:
 
 def _counts(store: Store, query: Select[str, int]) -> dict[str, int]:
     with store.transaction() as session:
-        return dict(session.execute(query).tuples().all())
+        return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

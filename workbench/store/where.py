@@ -195,10 +195,11 @@ def _moment(left: Any, test: _Test) -> ColumnElement[bool]:
     if test.high is not None:
         return and_(left >= start, left < max(test.high[1], test.high[0]))
     inside = left >= start if start == end else and_(left >= start, left < end)
-    return {
+    tests: dict[str, ColumnElement[bool]] = {
         ":": inside, "=": inside, "!=": not_(inside), "<": left < start, "<=": left < end, ">": left >= end,
         ">=": left >= start,
-    }[test.operator]  # fmt: skip
+    }  # fmt: skip
+    return tests[test.operator]
 
 
 def _pictures(query: Select[Any], operator: str) -> ColumnElement[bool]:
@@ -208,9 +209,10 @@ def _pictures(query: Select[Any], operator: str) -> ColumnElement[bool]:
 
 def _pattern(left: Any, folded: str) -> ColumnElement[bool]:
     """Equal, or alike where `*` stands for any characters."""
-    if "*" not in folded:
-        return left == folded
-    return left.like("%".join(_escaped(part) for part in folded.split("*")), escape="/")
+    found: ColumnElement[bool] = left == folded
+    if "*" in folded:
+        found = left.like("%".join(_escaped(part) for part in folded.split("*")), escape="/")
+    return found
 
 
 def _escaped(text: str) -> str:
@@ -246,20 +248,14 @@ def _size(operator: str, value: tuple[int, int]) -> ColumnElement[bool]:
 
 
 def _flag(_: str, name: str) -> ColumnElement[bool]:
-    parts: dict[str, Any] = {
-        "tag": TagRow,
-        "board": BoardPictureRow,
-        "score": ScoreRow,
-        "adapter": AdapterRow,
-        "edit": SourceRow,
-    }
-    if name in parts:
-        return GalleryRow.id.in_(select(parts[name].picture))
-    return {
+    if name in _PARTS:
+        return GalleryRow.id.in_(select(_PARTS[name].picture))
+    flags: dict[str, ColumnElement[bool]] = {
         "star": GalleryRow.starred.is_(True),
         "note": GalleryRow.note != "",
         "trash": GalleryRow.trashed.is_not(None),
-    }[name]
+    }
+    return flags[name]
 
 
 def _score(name: str, test: _Test, *, alone: bool) -> ColumnElement[bool]:
@@ -295,6 +291,9 @@ def _in_recipe(field: Field, operator: str, value: Any, high: Any) -> ColumnElem
     return exists().where(PictureRow.digest == GalleryRow.digest, asked)
 
 
+_PARTS: dict[str, Any] = {
+    "tag": TagRow, "board": BoardPictureRow, "score": ScoreRow, "adapter": AdapterRow, "edit": SourceRow,
+}  # fmt: skip
 _RULES: dict[str, Callable[[str, Any], ColumnElement[bool]]] = {
     "tag": _tag, "board": _board, "adapter": _adapter, "source": _source, "size": _size, "is": _flag,
 }  # fmt: skip
