@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from workbench.engine.events import CancelToken, Listener, Result
 from workbench.errors import WorkbenchError
+from workbench.logs import carried, get_logger
 from workbench.recipe import Recipe
 from workbench.store import Store
 
@@ -57,12 +58,12 @@ class Pipeline:
                 try:
                     for result in self._engine.run(recipes, listen=listen, cancel=token, previews=previews):
                         self._slots.acquire()
-                        writer.submit(self._save, result, token)
+                        writer.submit(carried(self._save), result, token)
                 except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
                     failure = error
             self._out.put(_End(self._bug or failure))
 
-        thread = threading.Thread(target=work, name="workbench-engine", daemon=True)
+        thread = threading.Thread(target=carried(work), name="workbench-engine", daemon=True)
         thread.start()
         end: _End | None = None
         try:
@@ -89,11 +90,24 @@ class Pipeline:
                 except WorkbenchError as error:
                     self._errors[result.digest] = error
                     result = replace(result, picture=None, error=error)
+            _log(result)
             self._finished(result)
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             self._bug = self._bug or error
             token.cancel()
         self._out.put(result)
+
+
+def _log(result: Result) -> None:
+    """One line a picture: which, and how long it took or why it failed; never its words.
+
+    A failure is no warning: whoever reads the results is handed the error.
+    """
+    log = get_logger("session")
+    if result.error is not None:
+        log.info("picture failed", recipe=result.digest[:12], error=result.error)
+    elif not result.reused:
+        log.info("picture saved", recipe=result.digest[:12], seconds=round(sum(result.seconds.values()), 3))
 
 
 class _End:
