@@ -19,9 +19,11 @@ from safetensors.torch import load_file
 from workbench.nano.batches import Batches
 from workbench.nano.checkpoint import load_average
 from workbench.nano.distill import Distillation, distill, student_sigmas
-from workbench.nano.model import Denoiser
+from workbench.nano.model import Denoiser, tokenize
 from workbench.nano.parallel import Worker, run_workers
-from workbench.nano.pool import Bucket, examples
+from workbench.nano.pool import Bucket, Pool, asks_for_words, examples
+from workbench.nano.scenes import sample_scene
+from workbench.nano.tokenizer import build_tokenizer
 from workbench.nano.train import train
 from workbench.nano.train_vae import build_vae, measure_statistics, polish_decoder
 from workbench.nano.train_vae import train as train_vae
@@ -193,3 +195,18 @@ def test_a_chunk_of_a_pool_is_the_same_whoever_makes_it() -> None:
     first, again = (next(examples(bucket, Random("0/chunk"))) for _ in range(2))
     assert first == again
     assert len(first[1]) == 2
+
+
+def test_rows_that_ask_for_words_are_those_with_a_quoted_one() -> None:
+    prompts = [scene.prompt for scene in (sample_scene(Random(number)) for number in range(40))]
+    ids, mask = tokenize(build_tokenizer(), prompts, 32)
+    pool = Pool(np.zeros((40, 1, 1), np.float16), ids.numpy().astype(np.int16), mask.numpy().astype(bool))
+    found = asks_for_words(pool)
+    assert 0 < len(found) < 40
+    assert [prompt for prompt in prompts if '"' in prompt] == [prompts[row] for row in found]
+
+
+def test_a_bucket_of_words_shares_its_pool_and_sees_only_words() -> None:
+    line = {"width": 96, "height": 96, "references": 0, "examples": 8, "batch_size": 2, "share": 1.0}
+    plain, words = Bucket(**line), Bucket(**line, words=True)
+    assert plain.pool == words.pool == plain.name != words.name

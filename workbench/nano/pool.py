@@ -40,6 +40,7 @@ class Bucket:
         examples: how many the pool holds.
         batch_size: examples a step.
         share: relative frequency of steps that draw from this pool.
+        words: draw only those examples that ask for a written word, the slowest of all skills to be learned.
     """
 
     width: int
@@ -48,11 +49,17 @@ class Bucket:
     examples: int
     batch_size: int
     share: float
+    words: bool = False
+
+    @property
+    def pool(self) -> str:
+        """Name of the pool's folder."""
+        return f"{self.width}x{self.height}-{self.references}"
 
     @property
     def name(self) -> str:
-        """Name of the pool's folder."""
-        return f"{self.width}x{self.height}-{self.references}"
+        """Name in the log."""
+        return f"{self.pool}-words" if self.words else self.pool
 
     @property
     def tokens(self) -> int:
@@ -75,6 +82,12 @@ class Pool:
     mask: NDArray[np.bool_]
 
 
+def asks_for_words(pool: Pool) -> NDArray[np.int64]:
+    """Rows of `pool` whose prompt holds a quoted word."""
+    quote = build_tokenizer().convert_tokens_to_ids('\u0120"')  # a space and a quotation mark
+    return np.flatnonzero((pool.ids == quote).any(axis=1))
+
+
 def open_pool(
     folder: Path, vae: AutoencoderKLFlux2, bucket: Bucket, *, length: int, seed: int, device: str, worker: Worker
 ) -> Pool:
@@ -89,7 +102,7 @@ def open_pool(
         device: where to encode.
         worker: which of the processes this is.
     """
-    place = folder / bucket.name
+    place = folder / bucket.pool
     names = {name: place / f"{name}.npy" for name in ("latents", "ids", "mask")}
     if not (place / "complete").exists():
         if worker.leads:
@@ -132,8 +145,8 @@ def _fill(
     encoder = Encoder(vae, device)
     arrays: dict[str, Any] = {name: np.load(path, mmap_mode="r+") for name, path in names.items()}
     starts = range(worker.number * CHUNK, bucket.examples, worker.count * CHUNK)
-    for start in tqdm(starts, desc=bucket.name, unit="batch", mininterval=10, disable=not worker.leads):
-        rng = Random(f"{seed}/{bucket.name}/{start}")  # a chunk is the same whoever makes it
+    for start in tqdm(starts, desc=bucket.pool, unit="batch", mininterval=10, disable=not worker.leads):
+        rng = Random(f"{seed}/{bucket.pool}/{start}")  # a chunk is the same whoever makes it
         rows = slice(start, min(start + CHUNK, bucket.examples))
         batch = [example for _, example in zip(range(rows.stop - rows.start), examples(bucket, rng), strict=False)]
         pictures = np.stack([render(scene, bucket.width, bucket.height) for _, scenes in batch for scene in scenes])
