@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from workbench.errors import WorkbenchError
     from workbench.grid import Grid
     from workbench.metadata import recall
-    from workbench.panels import GenerationPanel, GridPanel
+    from workbench.panels import GenerationPanel, GridPanel, QueuePanel
+    from workbench.queue import Queue, Sweep
     from workbench.recipe import Adapter, Recipe
     from workbench.session import Session
 
@@ -26,9 +27,12 @@ __all__ = [
     "GenerationPanel",
     "Grid",
     "GridPanel",
+    "Queue",
+    "QueuePanel",
     "Recipe",
     "Reference",
     "Session",
+    "Sweep",
     "WorkbenchError",
     "__version__",
     "recall",
@@ -40,9 +44,12 @@ _HOMES = {
     "GenerationPanel": "workbench.panels",
     "Grid": "workbench.grid",
     "GridPanel": "workbench.panels",
+    "Queue": "workbench.queue",
+    "QueuePanel": "workbench.panels",
     "Recipe": "workbench.recipe",
     "Reference": "workbench.conditions",
     "Session": "workbench.session",
+    "Sweep": "workbench.queue",
     "WorkbenchError": "workbench.errors",
     "recall": "workbench.metadata",
 }
