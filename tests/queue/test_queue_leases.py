@@ -42,7 +42,7 @@ def test_a_worker_is_dead_when_its_beat_stood_still_for_a_lease_of_looks(queue: 
         assert look(queue, watch) == []
         queue.database.write(lambda c: leases.beat(c, alive))
     assert look(queue, watch) == [1]
-    assert [(job.state, job.deaths) for job in queue.jobs()] == [("pending", 1), ("running", 0)]
+    assert [(job.id, job.state, job.deaths) for job in queue.jobs()] == [(2, "running", 0), (1, "pending", 1)]
     with pytest.raises(LostError):
         take(queue, silent)
 

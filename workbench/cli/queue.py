@@ -75,7 +75,9 @@ def submit(
         from workbench.queue.files import read_work
 
         read = [read_work(Path(word)) for word in words]
-        done = [queue.submit(work, title=title, priority=priority) for work in read]
+        for each in read if len(read) > 1 else ():
+            queue.check(each)  # all of them, before the first is stored
+        done = [queue.submit(each, title=title, priority=priority) for each in read]
     if json:
         print_json([batch.as_dict() for batch in done])
         return

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from workbench.panels.generation import GenerationPanel
 from workbench.panels.grid import GridPanel
+from workbench.panels.queue import QueuePanel
 
-__all__ = ["GenerationPanel", "GridPanel"]
+__all__ = ["GenerationPanel", "GridPanel", "QueuePanel"]

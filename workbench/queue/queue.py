@@ -73,9 +73,17 @@ class Queue:
             WorkbenchError: a recipe that cannot be drawn; nothing was stored.
         """
         recipes, titles = _spread(work)
-        items = submission.pictures(recipes, self.session.catalog, titles)
+        items = submission.pictures(recipes, titles, self.session.catalog)
         own = getattr(work, "title", "") or (items[0].title if len(items) == 1 else f"{len(items):,} pictures")
         return self._store(items, title or own, priority)
+
+    def check(self, work: Work) -> int:
+        """What `submit` would check, without storing anything. Returns the number of jobs.
+
+        Raises:
+            WorkbenchError: as `submit`.
+        """
+        return len(submission.pictures(*_spread(work), self.session.catalog))
 
     def submit_job(self, kind: str, payload: dict[str, Any], *, title: str = "", priority: int = 0) -> views.Batch:
         """Put a job of a registered kind into the queue.

@@ -36,13 +36,13 @@ class Item:
     steps: int = 0
 
 
-def pictures(recipes: Sequence[Recipe], catalog: Catalog, titles: Sequence[str] | None = None) -> list[Item]:
+def pictures(recipes: Sequence[Recipe], titles: Sequence[str] | None, catalog: Catalog) -> list[Item]:
     """Recipes as jobs, every one resolved.
 
     Args:
         recipes: what to draw.
-        catalog: finds their models, adapters and pictures.
         titles: of the jobs, as many as recipes; None makes them from prompt, seed and model.
+        catalog: finds their models, adapters and pictures.
 
     Raises:
         QueueError: nothing, or too much.
