@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench._capabilities import capabilities
+    from workbench.comparison import compare
     from workbench.conditions import Reference
     from workbench.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.grid import Grid
     from workbench.metadata import recall
-    from workbench.panels import GenerationPanel, GridPanel, QueuePanel
+    from workbench.panels import GalleryPanel, GenerationPanel, GridPanel, QueuePanel
     from workbench.queue import Queue, Sweep
     from workbench.recipe import Adapter, Recipe
     from workbench.session import Session
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Adapter",
     "Engine",
+    "GalleryPanel",
     "GenerationPanel",
     "Grid",
     "GridPanel",
@@ -35,12 +38,15 @@ __all__ = [
     "Sweep",
     "WorkbenchError",
     "__version__",
+    "capabilities",
+    "compare",
     "recall",
 ]
 
 _HOMES = {
     "Adapter": "workbench.recipe",
     "Engine": "workbench.engine",
+    "GalleryPanel": "workbench.panels",
     "GenerationPanel": "workbench.panels",
     "Grid": "workbench.grid",
     "GridPanel": "workbench.panels",
@@ -51,6 +57,8 @@ _HOMES = {
     "Session": "workbench.session",
     "Sweep": "workbench.queue",
     "WorkbenchError": "workbench.errors",
+    "capabilities": "workbench._capabilities",
+    "compare": "workbench.comparison",
     "recall": "workbench.metadata",
 }
 

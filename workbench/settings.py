@@ -150,14 +150,14 @@ class _Layers:
         return [self._origin(name, getattr(chosen, name)) for name in Settings.model_fields]
 
     def _origin(self, name: str, value: Any) -> Origin:
-        shown = None if value is None else _shown(value)
+        text = None if value is None else shown(value)
         if name in self.given:
-            return Origin(name, shown, "argument", "")
+            return Origin(name, text, "argument", "")
         if name in self.variables:
-            return Origin(name, shown, "environment", _variable(name))
+            return Origin(name, text, "environment", _variable(name))
         if entry := self.entries.get(name):
-            return Origin(name, shown, "file", entry.place)
-        return Origin(name, shown, "default", "")
+            return Origin(name, text, "file", entry.place)
+        return Origin(name, text, "default", "")
 
     def _said(self, name: str) -> dict[str, Any]:
         """What an argument or the file of the working folder says; the environment is read by pydantic."""
@@ -207,5 +207,6 @@ def _check_variables() -> None:
             raise SettingsError(f"There is no setting {variable!r}.", f"Did you mean {close[0]!r}?")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting's value for people, without what is secret in it."""
     return HIDDEN if isinstance(value, SecretStr) else redact(str(value), home=Path("/"))

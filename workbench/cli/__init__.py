@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import generate, grid, listings, models, prompts, queue, recall, upscale, verify
+from workbench.cli import gallery, generate, grid, listings, machine, models, prompts, queue, recall, upscale, verify
 from workbench.cli._common import example
 
 app = typer.Typer(
@@ -63,6 +63,10 @@ app.command(
 )(recall.recall)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(machine.app, name="settings")
+app.command("capabilities", epilog=example("workbench capabilities --json"))(machine.capabilities)
+app.command("doctor", epilog=example("workbench doctor", "workbench doctor --json > report.json"))(machine.doctor)
+app.add_typer(gallery.app)
 app.command("fields", epilog=example("workbench fields"))(listings.fields)
 app.command("pictures", epilog=example("workbench pictures --limit 5 --json"))(listings.pictures)
 app.add_typer(queue.app)
