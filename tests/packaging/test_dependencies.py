@@ -110,7 +110,7 @@ def test_conda_environment_installs_this_project_with_its_constraints() -> None:
 def test_every_import_is_a_declared_dependency() -> None:
     """What the packages import, at the top or inside functions, is in the dependencies or in their own extra."""
     owners = packages_distributions()
-    extras = {"workbench": (), "finetune": ("train",), "evals": ("evals",)}
+    extras = {"workbench": ("control", "postgres"), "finetune": ("train",), "evals": ("evals",)}
     undeclared = {}
     for path in sorted(path for package in extras for path in (ROOT / package).rglob("*.py")):
         declared = {canonicalize_name(each.name) for each in requirements(*extras[path.relative_to(ROOT).parts[0]])}
