@@ -252,6 +252,11 @@ class Defaults(Protocol):
         ...
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether its stock pipeline draws, for comparison."""
+        ...
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What it can do."""
         ...

@@ -39,6 +39,7 @@ class PaperModel:
     is_distilled: bool = False
     embeds_guidance: bool = False
     true_cfg: bool = False
+    is_baseline: bool = False
     precision: Precision = "float32"
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4

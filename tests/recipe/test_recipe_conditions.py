@@ -23,7 +23,7 @@ class PaperModel:
     steps, guidance_scale, max_sequence_length = 28, 4.0, 24
     size_multiple, min_side, max_side, max_pixels = 16, 64, 256, 65536
     tasks, max_references = ("text-to-image",), 0
-    embeds_guidance, true_cfg = False, False
+    embeds_guidance = true_cfg = is_baseline = False
 
 
 class PaperCatalog:

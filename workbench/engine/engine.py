@@ -15,9 +15,11 @@ from workbench.engine.cache import TensorFolder
 from workbench.engine.conditions import PictureCache
 from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result
 from workbench.engine.memory import Economy, batch_size, peak, reset_peak
+from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Plan, make_plan
 from workbench.engine.preview import preview_map
-from workbench.engine.runner import GroupRunner, Outcome
+from workbench.engine.runner import GroupRunner
+from workbench.engine.stock import StockPipelines, StockRunner
 from workbench.engine.text import TextCache
 from workbench.errors import Cancelled, SettingsError, WorkbenchError
 from workbench.models.catalog import ModelCatalog
@@ -62,6 +64,7 @@ class Engine:
             raise SettingsError("There is no CUDA device here.", "Use device 'auto' or 'cpu'.")
         self._batch_size, self._memory_limit = batch_size, memory_limit
         self._registry = Registry()
+        self._stock = StockPipelines()
         cache = catalog.home / "cache"
         self.texts = TextCache(folder=cache / "texts" if keep_texts else None)
         self.pictures = PictureCache(catalog.inputs)
@@ -106,19 +109,7 @@ class Engine:
         done = 0
         for group, size in zip(plan.groups, sizes, strict=True):
             reset_peak(self.device)
-            runner = GroupRunner(
-                group,
-                catalog=self._catalog,
-                registry=self._registry,
-                texts=self.texts,
-                pictures=self.pictures,
-                lock=self._lock,
-                device=self.device,
-                economy=Economy(size),
-                tell=tell,
-                cancel=cancel,
-                preview_map=(lambda parts: preview_map(parts, self._previews)) if previews else None,
-            )
+            runner = self._runner(group, size, tell, cancel, previews=previews)
             for outcome in runner.run():
                 done += 1
                 tell(Finished(outcome.job.digest, done, plan.unique, outcome.error))
@@ -128,9 +119,35 @@ class Engine:
                 f"Stopped after {done} of {plan.unique} pictures.", "The finished ones are kept; run again to go on."
             )
 
+    def _runner(
+        self, group: Group, size: int, tell: _Teller, cancel: CancelToken, *, previews: bool
+    ) -> GroupRunner | StockRunner:
+        """What draws a group; weights of the other sort are let go of."""
+        if group.jobs[0].stock:
+            with self._lock:
+                self._registry.unload()
+            return StockRunner(
+                group, catalog=self._catalog, pipelines=self._stock, device=self.device, tell=tell, cancel=cancel
+            )
+        self._stock.unload()
+        return GroupRunner(
+            group,
+            catalog=self._catalog,
+            registry=self._registry,
+            texts=self.texts,
+            pictures=self.pictures,
+            lock=self._lock,
+            device=self.device,
+            economy=Economy(size),
+            tell=tell,
+            cancel=cancel,
+            preview_map=(lambda parts: preview_map(parts, self._previews)) if previews else None,
+        )
+
     def unload(self) -> None:
         """Drop the weights and embeddings in memory."""
         with self._lock:
+            self._stock.unload()
             self._registry.unload()
             self.texts.clear()
             self.pictures.clear()

@@ -21,6 +21,7 @@ class Job:
     digest: str
     indices: tuple[int, ...]
     true_cfg: bool = False  # whether the second pass has a scale of its own
+    stock: bool = False  # whether the model's stock pipeline draws it
 
     @property
     def recipe(self) -> Recipe:
@@ -136,7 +137,7 @@ def make_plan(recipes: Sequence[Recipe], catalog: Catalog) -> Plan:
         indices = (*first.indices, index) if first else (index,)
         model = catalog.model(resolved.recipe.model)
         own = model.true_cfg or model.embeds_guidance
-        jobs[digest] = Job(first.resolved if first else resolved, digest, indices, own)
+        jobs[digest] = Job(first.resolved if first else resolved, digest, indices, own, model.is_baseline)
     grouped: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs.values():
         grouped.setdefault(_key(job), []).append(job)

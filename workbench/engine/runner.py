@@ -21,6 +21,7 @@ from workbench.engine.denoise import Denoiser, Rows, make_rows
 from workbench.engine.events import CancelToken, Step
 from workbench.engine.kinds import Text, kind_of
 from workbench.engine.memory import Economy, is_out_of_memory
+from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Job
 from workbench.engine.preview import preview
 from workbench.engine.text import TextCache
@@ -35,17 +36,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _PREVIEW_SECONDS = 0.1  # between two previews of one batch: an eye sees no more, and each makes the host wait
-
-
-@dataclass
-class Outcome:
-    """What became of one job."""
-
-    job: Job
-    picture: Image.Image | None = None
-    error: WorkbenchError | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from workbench.models.family import Checkpoint, Family
-from workbench.models.family_rows import flux1, klein
+from workbench.models.family_rows import flux1, klein, stable
 
 __all__ = ["FAMILIES", "Checkpoint", "Family"]
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in (*klein.ROWS, *flux1.ROWS)})
+FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in (*klein.ROWS, *flux1.ROWS, *stable.ROWS)})
 """Every supported family by name."""

@@ -56,6 +56,11 @@ class Family:
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     @property
+    def denoiser(self) -> str:
+        """Folder of the network that denoises."""
+        return "transformer" if "transformer" in self.components else "unet"
+
+    @property
     def text_components(self) -> tuple[str, ...]:
         """Folders that decide what a prompt becomes."""
         return tuple(name for name in self.components if name.startswith(("text_encoder", "tokenizer")))

@@ -25,7 +25,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
     family = _family(folder, index)
     files = deciding_files(folder, family.components)
     weights = [path for path in files if path.suffix == ".safetensors"]
-    transformer = [path for path in weights if path.parent.name == "transformer"]
+    transformer = [path for path in weights if path.parent.name == family.denoiser]
     return Model(
         name=name,
         path=folder,
@@ -54,7 +54,7 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         entry = index.get(component)
         if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
             raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
-    config = read_json(folder / "transformer" / "config.json")
+    config = read_json(folder / rows[0].denoiser / "config.json")
     alike = [row for row in rows if all(config.get(key) == value for key, value in row.config.items())]
     encoder = read_json(folder / "text_encoder" / "config.json")
     width, depth = int(config.get("joint_attention_dim", 0)), int(encoder.get("num_hidden_layers", 0))

@@ -68,6 +68,11 @@ class Model:
         return self.family.embeds_guidance
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether its stock pipeline draws, for comparison."""
+        return self.family.kind == "stock"
+
+    @property
     def true_cfg(self) -> bool:
         """Whether it takes `true_cfg_scale`: guidance by a second pass besides its own."""
         return self.family.true_cfg
