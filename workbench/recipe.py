@@ -15,16 +15,18 @@ from typing import Annotated, Any, Literal, Protocol, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from workbench.block_weights import spread
 from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Sigmas, Task, fill
 from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
 from workbench.errors import RecipeError, nearest
 
 Precision = Literal["float32", "bfloat16"]
+Quantisation = Literal["int8", "fp8", "nf4"]
 
 DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
-    *("true_cfg_scale", "control", "control_type", "redux"),
+    *("true_cfg_scale", "quantisation", "control", "control_type", "redux"),
 )
 
 
@@ -35,6 +37,17 @@ class Adapter(BaseModel):
 
     name: str = Field(min_length=1, description="Adapter name in the catalog, or the path of a .safetensors file.")
     weight: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False, description="Weight, -10 to 10; 0 is off.")
+    blocks: dict[str, float] = Field(
+        default={}, description="Multipliers of the weight for single blocks, such as double.0-3: 0.5; others count 1."
+    )
+
+    @field_validator("blocks")
+    @classmethod
+    def _known_blocks(cls, blocks: dict[str, float]) -> dict[str, float]:
+        return spread(blocks)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.weight, tuple(self.blocks.items())))
 
 
 class Recipe(BaseModel):
@@ -81,6 +94,9 @@ class Recipe(BaseModel):
         default=None, ge=8, le=4096, description="Text tokens read, padding included; empty: the model's."
     )
     precision: Precision | None = Field(default=None, description="Arithmetic of the transformer; empty: the device's.")
+    quantisation: Quantisation | None = Field(
+        default=None, description="Keep the transformer's blocks in fewer bits: int8, fp8 or nf4; empty: as they are."
+    )
     adapters: tuple[Adapter, ...] = Field(default=(), description="LoRA adapters with their weights.")
     references: References = Field(
         default=(), description="Pictures that the model looks at, in order, 1 to 10: paths, or digests of inputs."
@@ -313,7 +329,7 @@ class ResolvedRecipe(BaseModel):
         del values["model"]
         values["weights"] = self.weights
         values["adapters"] = [
-            {"weights": weights, "weight": adapter.weight}
+            {"weights": weights, "weight": adapter.weight} | ({"blocks": adapter.blocks} if adapter.blocks else {})
             for weights, adapter in zip(self.adapter_weights, self.recipe.adapters, strict=True)
         ]
         values["format"] = 1

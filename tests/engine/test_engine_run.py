@@ -222,7 +222,7 @@ def short_of_memory(engine: Engine, part: str, fails: Callable[[torch.Tensor], b
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     list(engine.run([BASE]))
-    loaded = engine._registry._loaded
+    loaded = engine._registry.current
     assert loaded is not None
     module = {"transformer": loaded.transformer, "decoder": loaded.vae.decoder}[part]
     handle = module.register_forward_pre_hook(hook, with_kwargs=True)
@@ -271,7 +271,8 @@ def test_rungs_on_an_accelerator() -> None:
     while (following := economy.next("decode", guided=True, on_device=True)) is not None:
         economy = following
         rungs.append(economy.taken[-1])
-    assert rungs == ["text encoder on the CPU", "tiled VAE"]
+    dropped = "text encoder dropped once the prompts were encoded"
+    assert rungs == [dropped, "text encoder on the CPU", "tiled VAE"]
 
 
 def test_batch_size_follows_memory(tiny_catalog: ModelCatalog) -> None:

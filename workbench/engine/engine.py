@@ -14,7 +14,7 @@ import torch
 from workbench.engine.cache import TensorFolder
 from workbench.engine.conditions import PictureCache
 from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result
-from workbench.engine.memory import Economy, batch_size, peak, reset_peak
+from workbench.engine.memory import Economy, batch_size, first_economy, peak, reset_peak
 from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Plan, make_plan
 from workbench.engine.preview import preview_map
@@ -24,7 +24,7 @@ from workbench.engine.text import TextCache
 from workbench.errors import Cancelled, SettingsError, WorkbenchError
 from workbench.models.catalog import ModelCatalog
 from workbench.models.device import choose_device
-from workbench.models.loading import Registry
+from workbench.models.registry import Registry
 from workbench.recipe import Precision, Recipe
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Engine:
         batch_size: rows of a batch; None: from a memory estimate.
         memory_limit: bytes that may be used; None: what is free.
         keep_texts: also keep embeddings on disk, in the catalog's `home/cache`.
+        keep_models: bytes of weights that stay in memory, least recently used dropped first; None: one model's.
 
     Raises:
         SettingsError: a device or batch size that cannot be used.
@@ -55,6 +56,7 @@ class Engine:
         batch_size: int | None = None,
         memory_limit: int | None = None,
         keep_texts: bool = False,
+        keep_models: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise SettingsError(f"The batch size {batch_size} is too small.", "Use 1 or more, or leave it out.")
@@ -63,7 +65,7 @@ class Engine:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise SettingsError("There is no CUDA device here.", "Use device 'auto' or 'cpu'.")
         self._batch_size, self._memory_limit = batch_size, memory_limit
-        self._registry = Registry()
+        self._registry = Registry(keep_models)
         self._stock = StockPipelines()
         cache = catalog.home / "cache"
         self.texts = TextCache(folder=cache / "texts" if keep_texts else None)
@@ -138,7 +140,7 @@ class Engine:
             pictures=self.pictures,
             lock=self._lock,
             device=self.device,
-            economy=Economy(size),
+            economy=self._economy(group, size),
             tell=tell,
             cancel=cancel,
             preview_map=(lambda parts: preview_map(parts, self._previews)) if previews else None,
@@ -158,10 +160,20 @@ class Engine:
             return self._batch_size
         try:
             model = self._catalog.model(group.model)
-            loaded = self._registry.holds(model, group.precision)
+            loaded = self._registry.holds(model, group.precision, group.quantisation)
             return batch_size(group, model, self.device, self._memory_limit, loaded=loaded)
         except WorkbenchError:
             return 1
+
+    def _economy(self, group: Group, rows: int) -> Economy:
+        """What the group gives up from the start; nothing when the estimate fails, as loading then tells why."""
+        try:
+            model = self._catalog.model(group.model)
+            if self._registry.holds(model, group.precision, group.quantisation):
+                return Economy(rows)
+            return first_economy(group, model, self.device, self._memory_limit, rows)
+        except WorkbenchError:
+            return Economy(rows)
 
     def _results(
         self, plan: Plan, group: Group, outcome: Outcome, economy: Economy, warnings: tuple[str, ...]

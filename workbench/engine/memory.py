@@ -11,6 +11,7 @@ import torch
 from workbench.engine.plan import Group, Shape
 from workbench.models.catalog import Model
 from workbench.models.checkpoint import read_json
+from workbench.models.footprint import model_bytes
 from workbench.models.loading import DTYPES
 
 # Tokens in one pass beyond which a larger batch gains nothing: the matrix products fill the device. Measured for the
@@ -19,6 +20,8 @@ _FULL = {"cpu": 1024, "cuda": 16384}
 _ACTIVATIONS = 32  # values alive per token and unit of width in a block: projections, their rotations, residuals
 _DECODER = 8  # feature maps of the second-finest level alive in the VAE's decoder
 _MARGIN = 0.8  # part of the free memory that is planned with
+
+DROPPED = "text encoder dropped once the prompts were encoded"
 
 
 def row_bytes(model: Model, shape: Shape, itemsize: int, *, guided: bool) -> int:
@@ -47,12 +50,30 @@ def batch_size(group: Group, model: Model, device: torch.device, limit: int | No
     """
     itemsize = DTYPES[group.precision].itemsize
     free = available(device) if limit is None else limit
-    weights = 0 if loaded else model.weight_bytes
+    weights = 0 if loaded else sum(model_bytes(model, group.precision, group.quantisation).values())
     room = free * _MARGIN - weights - decode_bytes(model, group.shape, itemsize)
     fitting = int(room // row_bytes(model, group.shape, itemsize, guided=group.guided))
     passes = _tokens(model, group.shape) * (2 if group.guided else 1)
     useful = _FULL.get(device.type, _FULL["cpu"]) // passes
     return max(1, min(fitting, useful, len(group.jobs)))
+
+
+def first_economy(group: Group, model: Model, device: torch.device, limit: int | None, rows: int) -> Economy:
+    """What is given up from the start, as the weights leave too little room: the text encoders, once they are done.
+
+    Only where they can be dropped for good: what a text encoder on an accelerator takes is what the steps lack.
+    """
+    if device.type == "cpu" and limit is None:
+        return Economy(rows)
+    itemsize = DTYPES[group.precision].itemsize
+    work = max(
+        rows * row_bytes(model, group.shape, itemsize, guided=group.guided), decode_bytes(model, group.shape, itemsize)
+    )
+    weights = sum(model_bytes(model, group.precision, group.quantisation).values())
+    free = available(device) if limit is None else limit
+    if weights + work <= free * _MARGIN:
+        return Economy(rows)
+    return Economy(rows, text_dropped=True, taken=(DROPPED,))
 
 
 def available(device: torch.device) -> int:
@@ -96,6 +117,7 @@ class Economy:
     rows: int  # of a batch
     together: bool = True  # both passes of guidance at once
     text_on_host: bool = False
+    text_dropped: bool = False  # text encoders are in memory only while prompts are encoded
     tiled: bool = False
     taken: tuple[str, ...] = field(default=())  # in words, in order
 
@@ -111,6 +133,8 @@ class Economy:
             return self._take("guidance in two passes", together=False)
         if stage == "denoise" and self.rows > 1:
             return self._take(f"batch of {self.rows // 2}", rows=self.rows // 2)
+        if on_device and stage in ("encode", "denoise", "decode") and not self.text_dropped:
+            return self._take(DROPPED, text_dropped=True)
         if on_device and not self.text_on_host:
             return self._take("text encoder on the CPU", text_on_host=True)
         if stage == "decode" and not self.tiled:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from workbench.conditions import first_step
 from workbench.errors import WorkbenchError
-from workbench.recipe import Catalog, Precision, Recipe, ResolvedRecipe, resolve
+from workbench.recipe import Adapter, Catalog, Precision, Quantisation, Recipe, ResolvedRecipe, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,11 @@ class Group:
     """Jobs that can share batches: equal weights, adapters, precision and shape; anything else may differ."""
 
     model: str  # catalog name
-    adapters: tuple[tuple[str, float], ...]  # name, weight
+    adapters: tuple[Adapter, ...]
     precision: Precision
     shape: Shape
     jobs: tuple[Job, ...]
+    quantisation: Quantisation | None = None
 
     @property
     def guided(self) -> bool:
@@ -152,10 +153,10 @@ def make_plan(recipes: Sequence[Recipe], catalog: Catalog) -> Plan:
 def _key(job: Job) -> tuple[object, ...]:
     """Most expensive to change first."""
     adapters = tuple(
-        (weights, adapter.weight)
+        (weights, adapter.weight, tuple(adapter.blocks.items()))
         for weights, adapter in zip(job.resolved.adapter_weights, job.recipe.adapters, strict=True)
     )
-    return job.resolved.weights, job.recipe.precision, adapters, _shape(job)
+    return job.resolved.weights, job.recipe.precision, job.recipe.quantisation, adapters, _shape(job)
 
 
 def _shape(job: Job) -> Shape:
@@ -170,5 +171,6 @@ def _shape(job: Job) -> Shape:
 def _group(jobs: list[Job]) -> Group:
     recipe = jobs[0].recipe
     assert recipe.precision is not None  # filled by resolve
-    adapters = tuple((adapter.name, adapter.weight) for adapter in recipe.adapters)
-    return Group(recipe.model, adapters, recipe.precision, _shape(jobs[0]), tuple(jobs))
+    return Group(
+        recipe.model, recipe.adapters, recipe.precision, _shape(jobs[0]), tuple(jobs), recipe.quantisation
+    )  # fmt: skip

@@ -29,7 +29,8 @@ from workbench.errors import GenerationError, WorkbenchError
 from workbench.models.adapters import AdapterFile
 from workbench.models.catalog import ModelCatalog
 from workbench.models.companions import load_companion
-from workbench.models.loading import Components, Registry
+from workbench.models.loading import Components
+from workbench.models.registry import Registry
 
 T = TypeVar("T")
 
@@ -124,6 +125,9 @@ class GroupRunner:
         start = time.perf_counter()
         texts = self._with_less("text", lambda: self._encode(parts, drawing))
         drawing.spend("text", time.perf_counter() - start, range(len(drawing.jobs)))
+        if self.economy.text_dropped:
+            with self._lock:
+                self._registry.drop_text()
         conditions = [Conditions()] * len(drawing.jobs)
         if any(job.recipe.references or job.recipe.image or job.recipe.control for job in drawing.jobs):
             start = time.perf_counter()
@@ -209,13 +213,17 @@ class GroupRunner:
     def _load(self) -> Components:
         model = self._catalog.model(self._group.model)
         self._adapters = tuple(
-            AdapterFile(self._catalog.adapter_path(name), self._catalog.adapter_fingerprint(name), weight)
-            for name, weight in self._group.adapters
-        )
+            AdapterFile(
+                self._catalog.adapter_path(adapter.name), self._catalog.adapter_fingerprint(adapter.name),
+                adapter.weight, tuple(adapter.blocks.items()),
+            )
+            for adapter in self._group.adapters
+        )  # fmt: skip
         with self._lock:
             parts = self._registry.get(
-                model, self._group.precision, self._device, text_on_host=self.economy.text_on_host
-            )
+                model, self._group.precision, self._device, text_on_host=self.economy.text_on_host,
+                quantisation=self._group.quantisation,
+            )  # fmt: skip
             parts.adapters.apply(self._adapters)
             for name in sorted({name for job in self._group.jobs for name in companions_of(job.recipe)}):
                 if name not in parts.companions:
@@ -295,4 +303,6 @@ class GroupRunner:
         error.__traceback__ = None  # its frames hold the tensors that filled the memory
         self.economy = economy
         with self._lock:
+            if economy.text_dropped:
+                self._registry.drop_text()
             self._registry.economise(text_on_host=economy.text_on_host)

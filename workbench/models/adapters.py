@@ -5,24 +5,31 @@ Merging costs nothing per step and needs no other graph; starting from W0 every 
 restores the very bits, however often they were swapped (adding and subtracting in bfloat16 drifts: about a quarter of
 the weights differ after ten rounds).
 
+Layers whose weights are packed (`workbench.models.quantise`) keep them: while adapters act, a whole weight stands in.
+
+A control LoRA of FLUX.1 also widens the input layer, adds to biases and replaces norms; all of it goes with it again.
+
 Files of every dialect in `workbench.models.dialects` are read. One that belongs to another architecture or another size
 of model is refused by name; tensors that belong to no layer of the transformer are listed in `AdapterMerger.warnings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from workbench.block_weights import multiplier, stack_of
 from workbench.errors import ModelError
 from workbench.models.dialects.changes import Change
+from workbench.models.dialects.extras import input_width, read_extras
 from workbench.models.dialects.identify import Identity, width_of
 from workbench.models.dialects.layout import Architecture, architecture_of
 from workbench.models.dialects.read import Reading, read_changes
+from workbench.models.quantise import PackedLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class AdapterFile:
     path: Path
     fingerprint: str  # SHA-256 of the file: a file that is replaced under its name is another adapter
     weight: float
+    blocks: tuple[tuple[str, float], ...] = ()  # multipliers of single blocks, see `workbench.block_weights`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,14 @@ class AdapterMerger:
     """
 
     def __init__(self, transformer: nn.Module) -> None:
-        self._layers = {name: part for name, part in transformer.named_modules() if isinstance(part, nn.Linear)}
+        self._transformer = transformer
+        self._layers: dict[str, nn.Linear | PackedLinear] = {
+            name: part for name, part in transformer.named_modules() if isinstance(part, nn.Linear | PackedLinear)
+        }
         self._pristine: dict[str, Tensor] = {}
         self._totals: dict[str, Tensor] = {}  # float32 sums, alive only inside `apply`
+        self._kept: dict[str, Tensor] = {}  # biases and norms before the adapters, by parameter name
+        self._input: nn.Linear | None = None  # the input layer before a control LoRA widened it
         self._applied: tuple[AdapterFile, ...] = ()
         self.reports: tuple[AdapterReport, ...] = ()  # of the adapters that act, in order
 
@@ -85,33 +98,120 @@ class AdapterMerger:
         if wanted == self._applied:
             return
         self._restore()
+        self._widen(max((input_width(file.path) for file in wanted), default=0))
+        try:
+            self._merge(wanted)
+        except ModelError:
+            self._restore()
+            raise
+
+    def _merge(self, wanted: tuple[AdapterFile, ...]) -> None:
         shapes = {name: (layer.out_features, layer.in_features) for name, layer in self._layers.items()}
-        readings = [(read_adapter(file.path, shapes), file.weight) for file in wanted]
-        for reading, weight in readings:
+        architecture = architecture_of(shapes)
+        readings = [(read_adapter(file.path, shapes), file) for file in wanted]
+        for reading, file in readings:
+            _check_blocks(file, architecture, shapes)
             for name, change in reading.changes.items():
-                self._add(name, change, weight)
+                weight = file.weight * _multiplier(file, architecture, name)
+                if weight:
+                    self._add(name, change, weight)
+        extras = [self._add_extras(got, file, architecture, shapes) for got, file in readings]
         with torch.no_grad():
             for name, total in self._totals.items():
-                self._layers[name].weight.copy_(total)
+                layer = self._layers[name]
+                if isinstance(layer, PackedLinear):
+                    layer.replaced = total.to(layer.dtype)
+                else:
+                    layer.weight.copy_(total)
         self._totals.clear()
         self._applied = wanted
         self.reports = tuple(
-            AdapterReport(file.path, got.identity, len(got.changes), got.keys, got.applied, got.unmatched)
-            for file, (got, _) in zip(wanted, readings, strict=True)
+            AdapterReport(
+                file.path,
+                got.identity,
+                len(got.changes),
+                got.keys,
+                got.applied + len(extra),
+                tuple(name for name in got.unmatched if name not in extra),
+            )
+            for (got, file), extra in zip(readings, extras, strict=True)
         )
 
     def _add(self, name: str, change: Change, weight: float) -> None:
-        parameter = self._layers[name].weight
-        base = self._pristine.setdefault(name, parameter.detach().clone())
+        layer = self._layers[name]
         with torch.no_grad():
+            if isinstance(layer, PackedLinear):
+                base = layer.packed.dense()  # the pristine weight is the packed one, which stays
+            else:
+                base = self._pristine.setdefault(name, layer.weight.detach().clone())
             # The sum is kept in float32 until all adapters are in, so that several do not round one after another.
             total = self._totals.setdefault(name, base.to(torch.float32, copy=True))
             total += weight * change.delta(base)
 
+    def _add_extras(
+        self, got: Reading, file: AdapterFile, architecture: Architecture | None, shapes: Mapping[str, tuple[int, int]]
+    ) -> frozenset[str]:
+        """Biases and norms of a control LoRA; the names of the tensors that act."""
+        if not got.unmatched:
+            return frozenset()
+        extras = read_extras(file.path, got.unmatched, architecture, shapes, got.changes)
+        for name, bias in extras.biases.items():
+            self._change(f"{name}.bias", lambda old, bias=bias: old + file.weight * bias)
+        for name, scale in extras.norms.items():
+            self._change(f"{name}.weight", lambda old, scale=scale: old + file.weight * (scale - old))
+        return extras.used
+
+    def _change(self, name: str, new: Callable[[Tensor], Tensor]) -> None:
+        """Give a parameter a new value, made from its present one in float32 on the CPU."""
+        try:
+            parameter = self._transformer.get_parameter(name)
+        except AttributeError:
+            raise ModelError(f"The model has no {name}, which the adapter changes.", "Use another adapter.") from None
+        with torch.no_grad():
+            self._kept.setdefault(name, parameter.detach().clone())
+            value = new(parameter.float().cpu())
+            if value.shape != parameter.shape:
+                raise ModelError(
+                    f"The adapter changes {name} of {tuple(parameter.shape)} values by {tuple(value.shape)}.",
+                    "Use an adapter trained on this model.",
+                )
+            parameter.copy_(value)
+
+    def _widen(self, channels: int) -> None:
+        """Let the input layer read `channels`, the new ones without effect until an adapter says more."""
+        old = self._layers.get("x_embedder")
+        if not isinstance(old, nn.Linear) or channels != 2 * old.in_features:
+            return
+        wide = nn.Linear(
+            channels, old.out_features, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype
+        ).requires_grad_(requires_grad=False)
+        with torch.no_grad():
+            wide.weight.zero_()
+            wide.weight[:, : old.in_features] = old.weight
+            if old.bias is not None:
+                wide.bias.copy_(old.bias)
+        self._input = old
+        self._put_input(wide)
+
+    def _put_input(self, layer: nn.Linear) -> None:
+        self._layers["x_embedder"] = layer
+        self._transformer.x_embedder = layer
+
     def _restore(self) -> None:
         with torch.no_grad():
-            for name, base in self._pristine.items():
-                self._layers[name].weight.copy_(base)
+            for name, value in self._kept.items():
+                self._transformer.get_parameter(name).copy_(value)
+        self._kept.clear()
+        if self._input is not None:
+            self._pristine.pop("x_embedder", None)
+            self._put_input(self._input)
+            self._input = None
+        with torch.no_grad():
+            for name, layer in self._layers.items():
+                if isinstance(layer, PackedLinear):
+                    layer.replaced = None
+                elif name in self._pristine:
+                    layer.weight.copy_(self._pristine[name])
         self._pristine.clear()
         self._totals.clear()
         self._applied = ()
@@ -142,6 +242,36 @@ def read_adapter(path: Path, shapes: Mapping[str, tuple[int, int]]) -> Reading:
                 "Use an adapter trained on this model.",
             )
     return reading
+
+
+def _multiplier(file: AdapterFile, architecture: Architecture | None, name: str) -> float:
+    place = architecture.find(name) if architecture and file.blocks else None
+    return 1.0 if place is None else multiplier(dict(file.blocks), place.layer.original, place.block)
+
+
+def _check_blocks(file: AdapterFile, architecture: Architecture | None, shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse multipliers of blocks that the model does not have: they would be a silent mistake.
+
+    Raises:
+        ModelError: a stack or block that is not there.
+    """
+    if not file.blocks:
+        return
+    known = {"rest"}
+    for name in shapes:
+        place = architecture.find(name) if architecture else None
+        if place is not None and place.block:
+            known |= {stack_of(place.layer.original), f"{stack_of(place.layer.original)}.{place.block}"}
+    unknown = [key for key, _ in file.blocks if key not in known]
+    if unknown:
+        stacks = sorted({key.partition(".")[0] for key in known if "." in key})
+        last = {
+            stack: max(int(key.partition(".")[2]) for key in known if key.startswith(f"{stack}.")) for stack in stacks
+        }
+        raise ModelError(
+            f"The model has no block {unknown[0]}, which the adapter {file.path.name} is weighted by.",
+            f"It has {', '.join(f'{stack}.0-{number}' for stack, number in last.items())} and rest.",
+        )
 
 
 def _mismatch(

@@ -1,4 +1,4 @@
-"""Weights in memory: diffusers' and transformers' model classes, loaded from a local folder and owned in one place.
+"""Weights from a local folder into memory: diffusers' and transformers' model classes; `registry` owns them.
 
 No pipeline is built. Which classes a model has is said by its family's row; how each is read, by `workbench.models.parts`.
 Nothing here reaches the network.
@@ -6,9 +6,8 @@ Nothing here reaches the network.
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,29 +20,55 @@ from workbench.errors import ModelError
 from workbench.models.adapters import AdapterMerger
 from workbench.models.model import Model
 from workbench.models.parts import load_part
-from workbench.recipe import Precision
+from workbench.models.quantise import quantise
+from workbench.recipe import Precision, Quantisation
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 log = logging.getLogger(__name__)
 
 
+class Late(Mapping[str, Any]):
+    """Components by name, each loaded when it is first asked for."""
+
+    def __init__(self, names: Sequence[str], part: Callable[[str], Any]) -> None:
+        self._names, self._part = tuple(names), part
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._part(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass
 class Components:
-    """The loaded parts of one model, at one precision, on one device."""
+    """The parts of one model, at one precision, on one device; text encoders are loaded when they are first used."""
 
     model: Model
     precision: Precision
     device: torch.device
     transformer: nn.Module
     vae: Any  # an autoencoder of diffusers, which adds decode, encode and config to nn.Module
-    text_encoder: nn.Module
     tokenizer: Any
     scheduler_config: dict[str, Any]
     adapters: AdapterMerger
+    more: Mapping[str, Any]  # further components by folder, such as text_encoder_2
+    late: Mapping[str, Any] = field(repr=False)  # the text encoder
+    quantisation: Quantisation | None = None  # of the transformer's blocks
+    text_on_host: bool = False  # whether memory was short, so that text encoders are on the CPU
     preview_map: Tensor | None = field(default=None)  # fitted when first asked for
-    more: dict[str, Any] = field(default_factory=dict)  # further components by folder, such as text_encoder_2
     companions: dict[str, Any] = field(default_factory=dict, repr=False)  # further models beside it, such as Redux
+
+    @property
+    def text_encoder(self) -> nn.Module:
+        """The first text encoder, loaded now if it is not in memory."""
+        return self.late["text_encoder"]  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -52,13 +77,13 @@ class Components:
 
     @property
     def text_device(self) -> torch.device:
-        """Where the text encoder is: `device`, or the CPU when memory was short."""
-        return next(self.text_encoder.parameters()).device
+        """Where the text encoders are: `device`, or the CPU when memory was short."""
+        return torch.device("cpu") if self.text_on_host else self.device
 
     @property
     def text_encoders(self) -> list[nn.Module]:
         """All of them."""
-        return [self.text_encoder, *(part for name, part in self.more.items() if name.startswith("text_encoder"))]
+        return [self.text_encoder, *(self.more[name] for name in self.more if name.startswith("text_encoder"))]
 
     @property
     def latent_channels(self) -> int:
@@ -71,78 +96,63 @@ class Components:
         return int(2 ** len(self.vae.config.block_out_channels))
 
 
-class Registry:
-    """The one owner of weights: at most one model at a time, dropped before another is loaded."""
-
-    def __init__(self) -> None:
-        self._loaded: Components | None = None
-
-    def get(
-        self, model: Model, precision: Precision, device: torch.device, *, text_on_host: bool = False
-    ) -> Components:
-        """The components of `model`, loaded now if they are not in memory.
-
-        `text_on_host` leaves the text encoder on the CPU when the model is loaded now.
-
-        Raises:
-            ModelError: the folder cannot be loaded.
-            torch.OutOfMemoryError: the device has no room for the weights.
-        """
-        have = self._loaded
-        if have and (have.model.fingerprint, have.precision, have.device) == (model.fingerprint, precision, device):
-            return have
-        # `have` must not keep the old weights alive while the new ones arrive.
-        del have
-        self.unload()
-        self._loaded = load(model, precision, device, text_on_host=text_on_host)
-        return self._loaded
-
-    def holds(self, model: Model, precision: Precision) -> bool:
-        """Whether these weights are in memory."""
-        have = self._loaded
-        return have is not None and (have.model.fingerprint, have.precision) == (model.fingerprint, precision)
-
-    def economise(self, *, text_on_host: bool) -> None:
-        """Return cached memory to the device; with `text_on_host` move the text encoder to the CPU."""
-        if self._loaded and text_on_host:
-            for encoder in self._loaded.text_encoders:
-                encoder.to("cpu")
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def unload(self) -> None:
-        """Drop the weights in memory."""
-        self._loaded = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def load(model: Model, precision: Precision, device: torch.device, *, text_on_host: bool = False) -> Components:
-    """Load every component of `model`.
-
-    The VAE is put into channels_last memory format on the CPU, where its convolutions run about a third faster so.
+def load(
+    model: Model,
+    precision: Precision,
+    device: torch.device,
+    *,
+    text_on_host: bool = False,
+    quantisation: Quantisation | None = None,
+) -> Components:
+    """The components of `model`, outside of any registry; its text encoders are loaded when they are first used.
 
     Raises:
         ModelError: a component does not fit its class.
         torch.OutOfMemoryError: the device has no room.
     """
-    log.info("loading %s as %s on %s", model.name, precision, device)
     loaded: dict[str, Any] = {}
-    for name, cls in model.family.components.items():
-        with _part(model.path / name):
-            loaded[name] = load_part(model.path / name, cls, DTYPES[precision], model.family)
-    for name, part in loaded.items():
-        if isinstance(part, nn.Module):
-            part.requires_grad_(requires_grad=False).eval()
-            part.to("cpu" if name.startswith("text_encoder") and text_on_host else device)
-    if device.type == "cpu":
-        loaded["vae"].to(memory_format=torch.channels_last)
-    first = {name: loaded.pop(name) for name in ("transformer", "vae", "text_encoder", "tokenizer")}
+
+    def part(name: str) -> Any:
+        if name not in loaded:
+            host = text_on_host and name.startswith("text_encoder")
+            loaded[name] = read_component(model, name, precision, torch.device("cpu") if host else device, quantisation)
+        return loaded[name]
+
+    return assemble(
+        model, precision, device, part, AdapterMerger, text_on_host=text_on_host, quantisation=quantisation
+    )  # fmt: skip
+
+
+def assemble(
+    model: Model,
+    precision: Precision,
+    device: torch.device,
+    part: Callable[[str], Any],
+    merger: Callable[[nn.Module], AdapterMerger],
+    *,
+    text_on_host: bool,
+    quantisation: Quantisation | None,
+) -> Components:
+    """The components that `part` gives by name, put together.
+
+    Args:
+        model: the checkpoint.
+        precision: of its arithmetic.
+        device: where it computes.
+        part: loads or finds a component.
+        merger: makes or finds what merges adapters into the transformer.
+        text_on_host: whether text encoders are to be on the CPU.
+        quantisation: of the transformer's blocks.
+
+    Raises:
+        ModelError: components that do not belong together.
+    """
+    own = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+    transformer = part("transformer")
     components = Components(
-        model, precision, device, **first, scheduler_config=loaded.pop("scheduler"),
-        adapters=AdapterMerger(first["transformer"]), more=loaded,
+        model, precision, device, transformer, part("vae"), part("tokenizer"), dict(part("scheduler")),
+        adapters=merger(transformer), more=Late([name for name in model.family.components if name not in own], part),
+        late=Late(["text_encoder"], part), text_on_host=text_on_host, quantisation=quantisation,
     )  # fmt: skip
     if components.patch_pixels != model.family.size_multiple:
         raise ModelError(
@@ -151,6 +161,32 @@ def load(model: Model, precision: Precision, device: torch.device, *, text_on_ho
             "Check that the VAE belongs to the model.",
         )
     return components
+
+
+def read_component(
+    model: Model, name: str, precision: Precision, device: torch.device, quantisation: Quantisation | None = None
+) -> Any:
+    """One component of `model`, loaded now: a module on `device`, a tokenizer, a scheduler's configuration.
+
+    The VAE is put into channels_last memory format on the CPU, where its convolutions run about a third faster so. A
+    transformer is quantised on the CPU, so that the device never holds it whole.
+
+    Raises:
+        ModelError: it does not fit its class.
+        torch.OutOfMemoryError: the device has no room.
+    """
+    log.info("loading %s of %s as %s on %s", name, model.name, precision, device)
+    with _part(model.path / name):
+        value = load_part(model.path / name, model.family.components[name], DTYPES[precision], model.family)
+    if not isinstance(value, nn.Module):
+        return value
+    value.requires_grad_(requires_grad=False).eval()
+    if quantisation and name == "transformer":
+        quantise(value, quantisation, DTYPES[precision])
+    value.to(device)
+    if name == "vae" and device.type == "cpu":
+        value.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return value
 
 
 @contextmanager
