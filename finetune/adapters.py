@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from finetune.config import AdapterConfig, TrainConfigError
 from finetune.families import TrainFamily
+from finetune.quantise import quiet
 
 NAME = "default"
 PREFIX = "transformer."
@@ -67,9 +68,12 @@ def check_targets(family: TrainFamily, transformer: nn.Module, config: AdapterCo
                 f"Rank {rank} is too large for {name}, which is {layer.out_features} x {layer.in_features}.",
                 f"Use a rank of {widest} or less: a higher one cannot express more.",
             )
-    for own in config.rank_pattern:
-        if not any(_ends(own, name) for name in layers):
-            raise TrainConfigError(f"The rank pattern {own!r} matches none of the targets.", "Correct or remove it.")
+    for what, patterns in (("rank", config.rank_pattern), ("alpha", config.alpha_pattern)):
+        for own in patterns:
+            if not any(_ends(own, name) for name in layers):
+                raise TrainConfigError(
+                    f"The {what} pattern {own!r} matches none of the targets.", "Correct or remove it."
+                )
 
 
 def _rank(config: AdapterConfig, name: str) -> int:
@@ -89,8 +93,6 @@ def peft_config(config: AdapterConfig, pattern: str) -> Any:
         return LoKrConfig(
             r=config.rank, alpha=config.scale_alpha, target_modules=pattern, module_dropout=config.dropout
         )
-    # The scale is alpha / rank in every layer, so a layer of another rank has another alpha.
-    alphas = {own: config.scale_alpha * rank / config.rank for own, rank in config.rank_pattern.items()}
     return LoraConfig(
         r=config.rank,
         lora_alpha=config.scale_alpha,
@@ -99,7 +101,7 @@ def peft_config(config: AdapterConfig, pattern: str) -> Any:
         use_rslora=config.kind == "rslora",
         use_dora=config.kind == "dora",
         rank_pattern=dict(config.rank_pattern),
-        alpha_pattern=alphas,
+        alpha_pattern=config.alphas,
     )
 
 
@@ -118,7 +120,7 @@ def attach(transformer: nn.Module, config: AdapterConfig, pattern: str, seed: in
     from peft import inject_adapter_in_model
 
     transformer.requires_grad_(requires_grad=False)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed % 2**63)
         inject_adapter_in_model(peft_config(config, pattern), transformer, adapter_name=NAME)
     layer: Any
@@ -131,6 +133,9 @@ def attach(transformer: nn.Module, config: AdapterConfig, pattern: str, seed: in
             if hasattr(layer, "lora_A"):
                 layer.lora_A[NAME].__class__ = layer.lora_B[NAME].__class__ = MasterLinear
                 layer.cast_input_dtype_enabled = False
+        from finetune.lean import make_lean
+
+        make_lean(transformer)
     return [parameter for parameter in transformer.parameters() if parameter.requires_grad]
 
 
@@ -168,7 +173,7 @@ def file_metadata(config: AdapterConfig, pattern: str) -> dict[str, str]:
         "use_rslora": config.kind == "rslora",
         "use_dora": config.kind == "dora",
         "rank_pattern": dict(config.rank_pattern),
-        "alpha_pattern": {own: config.scale_alpha * rank / config.rank for own, rank in config.rank_pattern.items()},
+        "alpha_pattern": config.alphas,
         "target_modules": pattern,
     }
     named = {PREFIX + key: value for key, value in settings.items()}

@@ -19,11 +19,13 @@ from torch import Tensor
 from finetune.batch import Grid, Text
 from finetune.config import TrainConfig, TrainConfigError
 from finetune.families import TRAIN_FAMILIES, TrainFamily
+from finetune.quantise import check_quant, quantise
+from finetune.recompute import recompute_blocks
 from workbench.errors import nearest
 from workbench.models.catalog import ModelCatalog
 from workbench.models.checkpoint import read_json
 from workbench.models.device import choose_device, default_precision
-from workbench.models.families import Family
+from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
 from workbench.models.loading import DTYPES
 from workbench.recipe import Precision
@@ -101,7 +103,7 @@ def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
             nearest(pipeline, [row.pipeline for row in TRAIN_FAMILIES.values()]),
         )
     hashes = FileHashes(catalog.home / "cache")
-    if family.name == "flux2-klein":
+    if pipeline in {row.pipeline for row in FAMILIES.values()}:  # the engine draws with it, and encodes for us
         model = catalog.model(name)
         return BaseFacts(model.name, family, model.family, model.is_distilled, model, model.path, hashes)
     folder = indexes[0].parent
@@ -113,8 +115,9 @@ def check_base(facts: BaseFacts, config: TrainConfig) -> None:
     """Refuse a base that should not be trained.
 
     Raises:
-        TrainConfigError: a distilled checkpoint, or a device without what the precision needs.
+        TrainConfigError: a distilled checkpoint, or fewer bits without their package.
     """
+    check_quant(config)
     if facts.is_distilled and not config.allow_distilled:
         raise TrainConfigError(
             f"The model {facts.name} is step-distilled: trained further on its own it loses what makes it fast, and its "
@@ -162,9 +165,9 @@ def load_base(facts: BaseFacts, config: TrainConfig, device: torch.device) -> Ba
     for name, parameter in base.transformer.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise TrainConfigError(f"The weights {name} of {facts.name} are not finite.", "Download the model again.")
+    quantise(base.transformer, facts.family, config.quant, base.dtype)
     base.transformer.train()  # blocks recompute only in training mode; there is no dropout in them
-    if config.gradient_checkpointing == "all":
-        base.transformer.enable_gradient_checkpointing()
+    recompute_blocks(base.transformer, config.gradient_checkpointing)
     return base
 
 
@@ -186,7 +189,8 @@ def _from_catalog(facts: BaseFacts, model: Model, precision: Precision, device: 
         return encode_picture(parts, picture), (picture.height // side, picture.width // side)
 
     shared = (precision, device.type, torch.__version__)
-    text_key = (model.component_fingerprint("text_encoder", "tokenizer"), model.family.text_layers, length, *shared)
+    texts = [name for name in model.family.components if name.startswith(("text_encoder", "tokenizer"))]
+    text_key = (model.component_fingerprint(*texts), model.family.text_layers, length, *shared)
     encoders = Encoders(read_text, read_picture, repr(text_key), repr((model.component_fingerprint("vae"), *shared)))
     return Base(
         model.name, facts.family, model.family, model.fingerprint, model.is_distilled, precision, device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,6 +34,29 @@ class Batch:
     references: tuple[Tensor, ...] = ()  # normalised latents, float32 (B, M, C) each
     reference_grids: tuple[Grid, ...] = ()
     mask: Tensor | None = None  # weight of each token in the loss, float32 (B, N)
+    prior: tuple[bool, ...] = ()  # of each example: whether it should stay as the base answers; empty: none
+    target: Tensor | None = None  # velocity to predict, float32 (B, N, C); None: from the picture to the noise
+
+    def pick(self, places: Sequence[int]) -> Batch:
+        """The examples at `places`, in that order."""
+        index = torch.tensor(places, device=self.clean.device)
+
+        def some(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[index]
+
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in places),
+            clean=self.clean[index],
+            noise=self.noise[index],
+            sigma=self.sigma[index],
+            text=Text(self.text.embeds[index], some(self.text.pooled)),
+            weight=self.weight[index],
+            references=tuple(each[index] for each in self.references),
+            mask=some(self.mask),
+            prior=tuple(self.prior[place] for place in places) if self.prior else (),
+            target=some(self.target),
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
         """The same batch on a device; text at the transformer's precision, everything of the loss in float32."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,29 +114,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def check_same(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> None:
+def check_same(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str, allow: Collection[str] = ()) -> None:
     """Refuse to go on with another configuration or other data.
 
     Args:
         saved: facts of the checkpoint: {"config": {field: value}, "data": the data set's manifest}.
         wanted: the same of the run that is to go on.
         where: what is resumed.
+        allow: fields that may differ, such as `optimiser.learning_rate`; `data` for the pictures and captions.
 
     Raises:
-        CheckpointError: with every difference.
+        CheckpointError: with every other difference.
     """
     before, after = saved["config"], wanted["config"]
     lines = [
         f"{name}: {_short(before.get(name, 'absent'))} -> {_short(after.get(name, 'absent'))}"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name, "absent") != after.get(name, "absent")
+        if before.get(name, "absent") != after.get(name, "absent") and name not in allow
     ]
-    lines += describe_difference(saved["data"], wanted["data"])
+    if "data" not in allow:
+        lines += describe_difference(saved["data"], wanted["data"])
     if lines:
         shown = "; ".join(lines[:20]) + (f"; and {len(lines) - 20} more" if len(lines) > 20 else "")
         raise CheckpointError(
             f"{where} cannot go on, as it differs from its checkpoint: {shown}.",
-            "Put them back, or start a new run.",
+            "Put them back, allow them by name (finetune resume RUN --allow FIELD), or start a new run.",
         )
 
 

@@ -2,149 +2,60 @@
 
 Only `model` and `data` must be given. A field that is unknown, out of range or senseless is refused here, before
 anything is loaded; what only the model's files can tell (a distilled base, a rank past a layer's width, targets that
-match nothing) is refused by `finetune.checks`, before the first step.
+match nothing) is refused when the base is loaded, before the first step.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from finetune.config_errors import TrainConfigError, explain
+from finetune.config_parts import (
+    AdapterConfig,
+    AdapterKind,
+    HeldOutConfig,
+    OptimiserConfig,
+    OptimiserKind,
+    Part,
+    PreviewConfig,
+    ScheduleConfig,
+    ScheduleKind,
+    TimestepConfig,
+    TimestepKind,
+    WeightingKind,
+)
 from finetune.data.config import DataConfig, source_name
-from workbench.errors import WorkbenchError, nearest
+from finetune.recompute import Checkpointing
+
+__all__ = [
+    "AdapterConfig",
+    "AdapterKind",
+    "HeldOutConfig",
+    "OptimiserConfig",
+    "OptimiserKind",
+    "PreviewConfig",
+    "ScheduleConfig",
+    "ScheduleKind",
+    "TimestepConfig",
+    "TimestepKind",
+    "TrainConfig",
+    "TrainConfigError",
+    "WeightingKind",
+]
 
 MAX_BYTES = 1_000_000  # of a configuration file; none needs more
 
-AdapterKind = Literal["lora", "rslora", "dora", "lokr"]
-OptimiserKind = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
-ScheduleKind = Literal["constant", "cosine", "linear"]
-TimestepKind = Literal["logit_normal_shift", "logit_normal", "uniform", "mode", "shift"]
-WeightingKind = Literal["none", "sigma_sqrt", "cosmap"]
 TrainPrecision = Literal["auto", "float32", "bfloat16"]
-Checkpointing = Literal["none", "all"]
+Quant = Literal["none", "int8", "nf4"]
+Prior = Literal["base", "pictures"]
 
 
-class TrainConfigError(WorkbenchError):
-    """A training configuration is unreadable, or a field of it is unknown, out of range or senseless."""
-
-    code = "WB510"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class AdapterConfig(_Part):
-    """What is trained: low-rank changes of linear layers."""
-
-    kind: AdapterKind = Field(
-        default="lora",
-        description="lora (portable everywhere), rslora (alpha / sqrt(rank)), dora (diffusers only), lokr (ComfyUI).",
-    )
-    rank: int = Field(default=16, ge=1, le=1024, description="Rank of the change, 1 to 1024.")
-    alpha: float | None = Field(default=None, description="Scale is alpha / rank; more than 0; empty: the rank.")
-    targets: str = Field(
-        default="blocks",
-        min_length=1,
-        description="blocks (every linear layer of the blocks), attention, mlp, or a regular expression.",
-    )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of adapter inputs set to zero, 0 to below 1.")
-    rank_pattern: dict[str, int] = Field(default_factory=dict, description="Another rank for matching modules.")
-
-    @property
-    def scale_alpha(self) -> float:
-        """Alpha with its default filled in."""
-        return float(self.rank) if self.alpha is None else self.alpha
-
-    @field_validator("alpha")
-    @classmethod
-    def _positive(cls, alpha: float | None) -> float | None:
-        if alpha is not None and alpha <= 0:
-            raise ValueError("alpha must be more than 0, as the change is scaled by alpha / rank; leave it out for 1")
-        return alpha
-
-    @field_validator("targets")
-    @classmethod
-    def _pattern(cls, targets: str) -> str:
-        try:
-            re.compile(targets)
-        except re.error as error:
-            raise ValueError(f"it is no regular expression ({error})") from None
-        return targets
-
-    @model_validator(mode="after")
-    def _portable(self) -> Self:
-        if self.rank_pattern and self.kind != "lora":
-            raise ValueError("rank_pattern goes with kind 'lora' only")
-        if any(rank < 1 for rank in self.rank_pattern.values()):
-            raise ValueError("every rank of rank_pattern must be 1 or more")
-        return self
-
-
-class OptimiserConfig(_Part):
-    """How the weights move."""
-
-    kind: OptimiserKind = Field(default="adamw", description="adamw, adamw8bit (bitsandbytes), adafactor, prodigy.")
-    learning_rate: float = Field(default=1e-4, gt=0, le=10, description="Step size; prodigy wants 1.")
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the first moment.")
-    beta2: float = Field(default=0.999, ge=0, lt=1, description="Decay of the second moment.")
-    epsilon: float = Field(default=1e-8, gt=0, description="Added to the root of the second moment.")
-    weight_decay: float = Field(default=1e-4, ge=0, description="Decoupled weight decay.")
-    clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient of a step.")
-
-
-class ScheduleConfig(_Part):
-    """Learning rate over the run."""
-
-    kind: ScheduleKind = Field(default="constant", description="constant, or cosine or linear down to 0 at the end.")
-    warmup: int | None = Field(
-        default=None, ge=0, description="Steps over which the rate rises from 0; empty: 20, or a tenth of a short run."
-    )
-
-
-class TimestepConfig(_Part):
-    """Which noise levels are trained, and how much each counts."""
-
-    kind: TimestepKind = Field(
-        default="logit_normal_shift",
-        description="logit_normal_shift (by resolution, as inference shifts), logit_normal, uniform, mode, shift.",
-    )
-    mean: float = Field(default=0.0, ge=-5, le=5, description="Mean of the logit, for the logit-normal kinds.")
-    std: float = Field(default=1.0, gt=0, le=5, description="Standard deviation of the logit.")
-    mode_scale: float = Field(default=1.29, ge=-1, le=1.75, description="Scale of kind 'mode'.")
-    shift: float = Field(default=3.0, gt=0, le=100, description="Shift of kind 'shift'.")
-    weighting: WeightingKind = Field(default="none", description="Loss weight: none, sigma_sqrt, cosmap.")
-
-
-class HeldOutConfig(_Part):
-    """The loss on the pictures that `data.held_out` keeps from training: same levels and noise every time."""
-
-    levels: int = Field(default=8, ge=1, le=64, description="Fixed noise levels for every held-out picture.")
-    every: int = Field(default=50, ge=1, description="Steps between two measurements.")
-    patience: int | None = Field(
-        default=None, ge=1, description="Stop after this many measurements without a new best; empty: never."
-    )
-
-
-class PreviewConfig(_Part):
-    """Pictures drawn during the run, always with the same seeds."""
-
-    every: int = Field(default=0, ge=0, description="Steps between previews; 0: none.")
-    prompts: tuple[str, ...] = Field(default=(), description="What to draw; empty: captions of held-out pictures.")
-    seed: int = Field(default=0, ge=0, description="Seed of the first prompt; the next has the next seed.")
-    steps: int | None = Field(default=None, ge=1, le=200, description="Denoising steps; empty: the model's.")
-    width: int | None = Field(default=None, ge=16, description="Width in pixels; empty: the model's.")
-    height: int | None = Field(default=None, ge=16, description="Height in pixels; empty: the model's.")
-    distilled: str | None = Field(
-        default=None, description="Also draw on this model; empty: the distilled partner, if the catalog has it."
-    )
-
-
-class TrainConfig(_Part):
+class TrainConfig(Part):
     """One training run. Two equal configurations on equal data give equal adapters, bit for bit, on the CPU."""
 
     model: str = Field(min_length=1, description="Base model in the catalog, or a diffusers folder.")
@@ -167,8 +78,20 @@ class TrainConfig(_Part):
     precision: TrainPrecision = Field(
         default="auto", description="Of the frozen base: bfloat16 on CUDA, else float32. Adapters are always float32."
     )
+    quant: Quant = Field(
+        default="none",
+        description="Blocks of the frozen base in fewer bits, to save memory: int8 (torchao), nf4 (bitsandbytes).",
+    )
     gradient_checkpointing: Checkpointing = Field(
-        default="none", description="all: recompute blocks in the backward pass; less memory, a third more time."
+        default="none",
+        description="Recompute blocks in the backward pass: all takes much less memory and a third more time; half.",
+    )
+    prior: Prior = Field(
+        default="base",
+        description="What regularisation pictures and dropped captions are held to: base (what it answers), or pictures.",
+    )
+    prior_weight: float = Field(
+        default=1.0, gt=0, le=1000, description="Factor of their loss with prior: base; 1 to 10 are usual."
     )
     ema: float | None = Field(default=None, gt=0, lt=1, description="Decay of a running average that is what is saved.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of everything random.")
@@ -220,7 +143,7 @@ class TrainConfig(_Part):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise _explain(error, cls) from None
+            raise explain(error, cls) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
@@ -296,40 +219,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
-
-
-def _explain(error: ValidationError, cls: type[BaseModel]) -> TrainConfigError:
-    """One sentence about the first fault, with the nearest right name for an unknown field."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        owner = _model_at(cls, path[:-1])
-        known = owner.model_fields if owner else cls.model_fields
-        return TrainConfigError(f"There is no field {name!r} in a training configuration.", nearest(path[-1], known))
-    if first["type"] == "missing":
-        return TrainConfigError(f"The training configuration lacks {name!r}.", "Only model and data must be given.")
-    reason = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    if not path:
-        return TrainConfigError(f"The training configuration cannot be used: {reason}.", "Correct it and run again.")
-    owner = _model_at(cls, path[:-1])
-    field = owner.model_fields.get(path[-1]) if owner else None
-    value = repr(first["input"])
-    value = value if len(value) <= 80 else value[:77] + "..."
-    return TrainConfigError(
-        f"The field {name} cannot be {value}: {reason[:1].lower()}{reason[1:]}.",
-        field.description if field and field.description else "Correct the value.",
-    )
-
-
-def _model_at(cls: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
-    """The part of the configuration that the fields of `path` lead to."""
-    for name in path:
-        field = cls.model_fields.get(name)
-        kind: Any = field.annotation if field else None
-        options = [kind, *get_args(kind)] if get_origin(kind) else [kind]
-        models = [each for each in options if isinstance(each, type) and issubclass(each, BaseModel)]
-        if not models:
-            return None
-        cls = models[0]
-    return cls

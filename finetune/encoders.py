@@ -1,4 +1,4 @@
-"""Models that the engine does not draw with yet: FLUX.1 [dev], Kontext, FLUX.2 [dev], FLUX.3 [klein].
+"""Models that the engine does not draw with yet: FLUX.2 [dev], FLUX.3 [klein].
 
 Their text goes through the very functions of diffusers' pipelines, so its features are those of inference by
 construction. Latents are the mode of the VAE's answer: with a cache there is one draw anyway, and the mode has no noise.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from finetune.base import Base, BaseFacts, Encoders
 from finetune.batch import Grid, Text
-from workbench.engine.latents import normalise, pack, patchify
+from workbench.engine.latents import normalise, pack
 from workbench.errors import ModelError
 from workbench.models.fingerprint import FileHashes
 from workbench.models.loading import DTYPES
@@ -36,17 +35,14 @@ def load_other(facts: BaseFacts, precision: Precision, device: torch.device, has
 
     path, dtype, family = facts.path, DTYPES[precision], facts.family
     options = {"local_files_only": True, "use_safetensors": True}
-    old = family.name.startswith("flux1")
     try:
         transformer = getattr(diffusers, family.transformer).from_pretrained(
             path / "transformer", torch_dtype=dtype, **options
         )
-        vae_class = diffusers.AutoencoderKL if old else diffusers.AutoencoderKLFlux2
-        vae = vae_class.from_pretrained(path / "vae", torch_dtype=dtype, **options).to(device).eval()
-        read = {"flux1-dev": _flux1, "flux1-kontext": _flux1, "flux2-dev": _flux2_dev, "flux3-klein": _flux3}[
-            family.name
-        ]
-        read_text = read(path, dtype, device, family.text_layers)
+        vae = diffusers.AutoencoderKLFlux2.from_pretrained(path / "vae", torch_dtype=dtype, **options).to(device).eval()
+        read_text = {"flux2-dev": _flux2_dev, "flux3-klein": _flux3}[family.name](
+            path, dtype, device, family.text_layers
+        )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
@@ -58,11 +54,7 @@ def load_other(facts: BaseFacts, precision: Precision, device: torch.device, has
         values = torch.from_numpy(np.asarray(picture.convert("RGB")).astype(np.float32) / 127.5 - 1)
         pixels = values.permute(2, 0, 1)[None].to(device, dtype)  # (1, 3, height, width), -1 to 1
         with torch.no_grad():
-            latents = vae.encode(pixels).latent_dist.mode()
-            if old:
-                latents = patchify((latents - vae.config.shift_factor) * vae.config.scaling_factor)
-            else:
-                latents = normalise(vae, latents)
+            latents = normalise(vae, vae.encode(pixels).latent_dist.mode())
         return pack(latents), (latents.shape[2], latents.shape[3])
 
     def read_caption(caption: str) -> tuple[Text, str]:
@@ -79,27 +71,6 @@ def load_other(facts: BaseFacts, precision: Precision, device: torch.device, has
         facts.name, family, facts.row, key("transformer", "vae", *texts), facts.is_distilled, precision, device,
         transformer, encoders,
     )  # fmt: skip
-
-
-def _flux1(path: Path, dtype: torch.dtype, device: torch.device, layers: tuple[int, ...]) -> ReadText:  # noqa: ARG001
-    """CLIP's pooled vector and T5's last states, through `FluxPipeline.encode_prompt`."""
-    from diffusers import FluxPipeline
-    from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer, T5EncoderModel
-
-    options: dict[str, Any] = {"local_files_only": True}
-    pipeline = FluxPipeline(
-        scheduler=None, vae=None, transformer=None,
-        text_encoder=CLIPTextModel.from_pretrained(path / "text_encoder", dtype=dtype, **options).to(device).eval(),
-        tokenizer=CLIPTokenizer.from_pretrained(path / "tokenizer", **options),
-        text_encoder_2=T5EncoderModel.from_pretrained(path / "text_encoder_2", dtype=dtype, **options).to(device).eval(),
-        tokenizer_2=AutoTokenizer.from_pretrained(path / "tokenizer_2", **options),
-    )  # fmt: skip
-
-    def read(caption: str) -> Text:
-        embeds, pooled, _ = pipeline.encode_prompt(caption, caption, device=device, max_sequence_length=512)
-        return Text(embeds, pooled)
-
-    return read
 
 
 def _flux2_dev(path: Path, dtype: torch.dtype, device: torch.device, layers: tuple[int, ...]) -> ReadText:

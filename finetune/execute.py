@@ -6,13 +6,10 @@ it is in the run's folder.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -21,26 +18,29 @@ from finetune.adapters import attach, check_targets, file_metadata, read_state
 from finetune.base import Base, check_base, find_base, load_base, training_device
 from finetune.cache import FeatureCache
 from finetune.checkpoint import check_same, load_checkpoint, prune, save_checkpoint
+from finetune.commands import next_command
 from finetune.config import TrainConfig
 from finetune.data import Dataset, read_dataset
 from finetune.features import encode_dataset
+from finetune.journal import Journal, Listener, peak_memory
 from finetune.loop import Order, Trainer, TrainingError
 from finetune.optim import make_optimiser
 from finetune.preview import Previewer
 from finetune.processes import agree, make_accelerator
-from finetune.runfolder import RunFolder, State, Status, now, process_started
+from finetune.runfolder import RunFolder, State, Status
 from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.models.catalog import ModelCatalog
 from workbench.store.files import write_atomically
 
-Listener = Callable[[dict[str, Any]], None]
-POLL = 0.2  # seconds between two looks at a paused run's commands
-STATUS_EVERY = 0.5  # seconds between two writings of the status
-
 
 def execute(
-    folder: RunFolder, catalog: ModelCatalog, *, listen: Listener | None = None, token: CancelToken | None = None
+    folder: RunFolder,
+    catalog: ModelCatalog,
+    *,
+    listen: Listener | None = None,
+    token: CancelToken | None = None,
+    allow: Collection[str] = (),
 ) -> Status:
     """Train the run in `folder` to its end, from its last checkpoint if it has one.
 
@@ -49,6 +49,7 @@ def execute(
         catalog: finds the model; the finished adapter goes into its home.
         listen: called with every line of the log, and with {"event": "preparing", "done", "total"} before.
         token: stops the run after the current step, with a checkpoint.
+        allow: fields that may differ from those of the checkpoint; see `finetune.checkpoint.check_same`.
 
     Returns:
         The last status: finished or stopped.
@@ -56,17 +57,14 @@ def execute(
     Raises:
         WorkbenchError: the run cannot start or had to stop; the status says so too.
     """
-    execution = Execution(folder, catalog, listen or (lambda _: None), token or CancelToken())
+    execution = Execution(folder, catalog, listen or (lambda _: None), token or CancelToken(), allow)
     try:
         execution.prepare()
         return execution.train()
     except Cancelled:
         return execution.end("stopped", "Stopped before the first step.")
     except torch.OutOfMemoryError as error:
-        failure = TrainingError(
-            "The device has no memory left for this run.",
-            "In this order: gradient_checkpointing: all; batch_size: 1 with accumulation; a smaller resolution.",
-        )
+        failure = execution.out_of_memory()
         execution.end("failed", str(failure))
         raise failure from error
     except WorkbenchError as error:
@@ -80,17 +78,16 @@ def execute(
 class Execution:
     """The parts of a run that is under way."""
 
-    def __init__(self, folder: RunFolder, catalog: ModelCatalog, listen: Listener, token: CancelToken) -> None:
-        self.folder, self.catalog, self.listen, self.token = folder, catalog, listen, token
+    def __init__(
+        self, folder: RunFolder, catalog: ModelCatalog, listen: Listener, token: CancelToken, allow: Collection[str]
+    ) -> None:
+        self.folder, self.catalog, self.token, self.allow = folder, catalog, token, allow
         self.config = folder.config
         self.device = training_device(self.config, int(os.environ.get("LOCAL_RANK", "0")))
         self.accelerator = make_accelerator(self.config, self.device, str(folder.path))
         self.leads: bool = self.accelerator.is_main_process
+        self.journal = Journal(folder, self.config, self.accelerator, listen)
         self.step = 0
-        self._told = 0.0  # when the status was last written
-        self._spent = 0.0  # seconds in training steps since the last line of the log
-        self._steps = 0  # and how many they were
-        self._since = 0.0  # when the current step began
         self._checked = -1  # step of the last held-out measurement
         self._waits = 0  # held-out measurements since the best one
 
@@ -99,11 +96,11 @@ class Execution:
         config = self.config
         if self.leads:
             self.folder.clear("stop", "pause")
-        self._status("preparing", "Reading the pictures.")
+        self._tell("preparing", "Reading the pictures.")
         facts = find_base(config.model, self.catalog)
         check_base(facts, config)
-        dataset = read_dataset(config.data, facts.row, progress=self._progress("pictures"), token=self.token)
-        self._status("preparing", "Loading the model.")
+        dataset = read_dataset(config.data, facts.row, progress=self.journal.progress("pictures"), token=self.token)
+        self._tell("preparing", "Loading the model.")
         self.base = load_base(facts, config, self.device)
         references = any(example.references for example in dataset.examples)
         self.pattern = facts.family.pattern(config.adapter.targets, references=references)
@@ -111,7 +108,9 @@ class Execution:
         self.previewer = self._previewer(facts.model, dataset)
         cache = FeatureCache(self.catalog.home / "cache" / "features")
         with self.accelerator.main_process_first():
-            features = encode_dataset(dataset, self.base, cache, progress=self._progress("features"), token=self.token)
+            features = encode_dataset(
+                dataset, self.base, cache, progress=self.journal.progress("features"), token=self.token
+            )
         features.check_batches(config)
         self.base.drop_encoders()
         transformer = self.base.transformer
@@ -137,8 +136,8 @@ class Execution:
             self._measure()
             if self.config.previews.every:
                 self._preview()
-        self._status("running")
-        self._since = time.perf_counter()
+        self._tell("running")
+        self.journal.step_begins()
         self.trainer.train(self._each_step)
         if self.config.trackers:
             self.accelerator.end_training()
@@ -149,50 +148,44 @@ class Execution:
 
     def end(self, state: State, message: str = "") -> Status:
         """Say how the run ended."""
-        if self.leads:
-            self._log(state, message=message)
-        return self._status(state, message)
+        self._log(state, message=message)
+        return self._tell(state, message)
 
     def _each_step(self, trainer: Trainer) -> Order:
         """What is due after a step."""
         self.step, config = trainer.step, self.config
-        self._spent, self._steps = self._spent + time.perf_counter() - self._since, self._steps + 1
+        self.journal.step_ended()
         last = self.step >= config.steps
         if self.step % config.log_every == 0 or last or self.step == 1:
-            self._log_step()
+            self.journal.log_step(trainer)
         if self.step % config.held_out.every == 0 or last:
             self._measure()
-        command = agree(self.accelerator, self._command() if self.leads else "")
+        command = agree(self.accelerator, next_command(self.folder, self.token, self._tell) if self.leads else "")
         stop = command == "stop" or self._waits_too_long()
         if self.step % config.checkpoint_every == 0 or last or stop or command == "save":
             self._save()
         every = config.previews.every
         if command == "sample" or (every and (self.step % every == 0 or last)):
             self._preview()
-        if self.leads and time.monotonic() - self._told > STATUS_EVERY:
-            self._status("running")
-        self._since = time.perf_counter()
+        if self.journal.is_stale:
+            self._tell("running")
+        self.journal.step_begins()
         return "stop" if stop else "go on"
 
-    def _command(self) -> str:
-        """The command to obey now; a paused run waits here."""
-        paused = False
-        while True:
-            if self.token.cancelled or self.folder.has("stop"):
-                self.folder.clear("stop", "pause")
-                return "stop"
-            for command in ("save", "sample"):
-                if self.folder.has(command):
-                    self.folder.clear(command)
-                    return command
-            if not self.folder.has("pause"):
-                if paused:
-                    self._status("running")
-                return ""
-            if not paused:
-                self._status("paused")
-            paused = True
-            time.sleep(POLL)
+    def out_of_memory(self) -> TrainingError:
+        """What to tell when the device's memory is used up: what was tried, and what to do, the cheapest first."""
+        config, tried = self.config, ""
+        if hasattr(self, "trainer"):
+            largest = max(self.trainer.features.dataset.buckets(), key=lambda row: row.bucket.width * row.bucket.height)
+            tried = (
+                f" (batches of {config.batch_size} at up to {largest.bucket}, {peak_memory(self.device) / 1e9:.1f} GB)"
+            )
+        remedies = ["gradient_checkpointing: all", "quant: int8", "a lower data.resolutions, or batch_size: 1"]
+        if config.gradient_checkpointing == "all":
+            remedies.pop(0)
+        return TrainingError(
+            f"The device has no memory left for this run{tried}.", f"In this order: {'; '.join(remedies)}."
+        )
 
     def _measure(self) -> None:
         if self._checked == self.step or not self.leads:
@@ -245,7 +238,7 @@ class Execution:
                 self.folder.rewind(-1)
             return
         checkpoint = load_checkpoint(self.folder.checkpoint(steps[-1]))
-        check_same(checkpoint.facts, self.facts, f"The run {self.folder.name}")
+        check_same(checkpoint.facts, self.facts, f"The run {self.folder.name}", self.allow)
         self.trainer.restore(checkpoint)
         self.step = self._checked = checkpoint.step
         if self.leads:
@@ -259,56 +252,14 @@ class Execution:
             finish(self.folder, self.trainer, pattern=self.pattern, home=self.catalog.home)
             write_card(self.folder)
 
-    def _log_step(self) -> None:
-        loss, peak = self.trainer.recent_loss(), peak_memory(self.device)
-        speed = self._steps / self._spent if self._spent else 0.0
-        self._spent, self._steps = 0.0, 0
-        rate = self.trainer.optimiser.param_groups[0]["lr"]
-        self._log(
-            "step", loss=loss, learning_rate=rate, norm=self.trainer.norm, per_second=round(speed, 4), memory=peak
-        )
-        if self.config.trackers:
-            self.accelerator.log({"loss": loss, "learning_rate": rate, "norm": self.trainer.norm}, step=self.step)
-
     def _log(self, event: str, **values: Any) -> None:
-        if not self.leads:
-            return
-        record = {"event": event, "step": self.step, **values, "time": now()}
-        if self.config.trackers and event == "held_out":
-            self.accelerator.log({"held_out_loss": values["loss"]}, step=self.step)
-        self.folder.append(record)
-        self.listen(record)
+        self.journal.log(event, self.step, **values)
 
-    def _status(self, state: State, message: str = "") -> Status:
-        pid = os.getpid()
-        status = Status(state, self.step, self.config.steps, pid, process_started(pid), message)
-        if self.leads:
-            self.folder.set_status(status)
-            self._told = time.monotonic()
-        return status
-
-    def _progress(self, what: str) -> Callable[[int, int], None]:
-        def tell(done: int, total: int) -> None:
-            self.listen({"event": "preparing", "what": what, "done": done, "total": total})
-            if self.leads and time.monotonic() - self._told > STATUS_EVERY:
-                self._status("preparing", f"{what}: {done} of {total}")
-
-        return tell
+    def _tell(self, state: State, message: str = "") -> Status:
+        return self.journal.tell(state, self.step, message)
 
 
 def run_facts(config: TrainConfig, base: Base, dataset: Dataset) -> dict[str, Any]:
     """What decides the adapter's values: a resume compares it with its checkpoint's."""
     facts = config.decisive() | {"model": base.fingerprint, "precision": base.precision}
     return {"config": facts, "data": dataset.manifest}
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that the device, or on the CPU this process, has used."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    with contextlib.suppress(ImportError):  # Windows has no such module
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return int(peak if sys.platform == "darwin" else peak * 1024)
-    return 0

@@ -1,8 +1,8 @@
 """What training needs to know of an architecture: which layers take an adapter, and how the transformer is called.
 
 One row per architecture. Everything that inference needs as well (text layers, lengths, sizes) is read from
-`workbench.models.families` where the family has a row there; the rows of FLUX.1, Kontext, FLUX.2 dev and FLUX.3 klein
-hold those facts here, as the engine does not draw with these models yet.
+`workbench.models.families` where the family has a row there; the rows of FLUX.2 dev and FLUX.3 klein hold those facts
+here, as long as the engine does not draw with these models.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class TrainFamily:
             text_layers=self.text_layers,
             max_sequence_length=self.max_sequence_length,
             size_multiple=self.size_multiple,
+            max_references=self.references,
+            tasks=("text-to-image", "edit") if self.references else ("text-to-image",),
             checkpoints={},
         )
 
     def is_distilled(self, config: Mapping[str, Any]) -> bool:
         """Whether a transformer with this configuration is step-distilled."""
-        if self.name == "flux1-dev":  # FLUX.1-schnell has no embedded guidance
-            return not config.get("guidance_embeds", False)
         return bool(config.get("flow_map", False))
 
     def pattern(self, targets: str, *, references: bool = False) -> str:
@@ -187,55 +187,50 @@ _FLUX1_MLP = rf"{_DOUBLE}ff(_context)?\.net\.(0\.proj|2)|{_SINGLE}proj_(mlp|out)
 _FLUX3_OWN = rf"(mode_blocks\.image\.\d+|txt_mode_blocks\.\d+|{_SINGLE.removesuffix(chr(92) + '.')})\."
 _FLUX3_ATTENTION, _FLUX3_MLP = r"attn\.(to_[qkv]|to_out\.0)", r"ff\.linear_(in|out)"
 
+_FLUX1 = TrainFamily(
+    name="flux1-dev",
+    title="FLUX.1 [dev]",
+    pipeline="FluxPipeline",
+    transformer="FluxTransformer2DModel",
+    blocks=f"{_FLUX1_ATTENTION}|{_FLUX1_MLP}",
+    attention=_FLUX1_ATTENTION,
+    mlp=_FLUX1_MLP,
+    references=0,
+    velocity=flux1_velocity,
+    remedy="Train FLUX.1-dev; FLUX.1-schnell is distilled to a few steps.",
+)
+_FLUX2 = TrainFamily(
+    name="flux2-dev",
+    title="FLUX.2 [dev]",
+    pipeline="Flux2Pipeline",
+    transformer="Flux2Transformer2DModel",
+    blocks=_FLUX2_BLOCKS,
+    attention=_FLUX2_ATTENTION,
+    mlp=_FLUX2_MLP,
+    references=4,
+    velocity=flux2_velocity,
+    remedy="Train FLUX.2-dev.",
+    text_layers=(10, 20, 30),
+)
+
 _ROWS = (
-    TrainFamily(
-        name="flux1-dev",
-        title="FLUX.1 [dev]",
-        pipeline="FluxPipeline",
-        transformer="FluxTransformer2DModel",
-        blocks=f"{_FLUX1_ATTENTION}|{_FLUX1_MLP}",
-        attention=_FLUX1_ATTENTION,
-        mlp=_FLUX1_MLP,
-        references=0,
-        velocity=flux1_velocity,
-        remedy="Train FLUX.1-dev; FLUX.1-schnell is distilled to a few steps.",
-    ),
-    TrainFamily(
+    _FLUX1,
+    replace(
+        _FLUX1,
         name="flux1-kontext",
         title="FLUX.1 Kontext [dev]",
         pipeline="FluxKontextPipeline",
-        transformer="FluxTransformer2DModel",
-        blocks=f"{_FLUX1_ATTENTION}|{_FLUX1_MLP}",
-        attention=_FLUX1_ATTENTION,
-        mlp=_FLUX1_MLP,
         references=1,
-        velocity=flux1_velocity,
         remedy="Train FLUX.1-Kontext-dev.",
     ),
-    TrainFamily(
-        name="flux2-dev",
-        title="FLUX.2 [dev]",
-        pipeline="Flux2Pipeline",
-        transformer="Flux2Transformer2DModel",
-        blocks=_FLUX2_BLOCKS,
-        attention=_FLUX2_ATTENTION,
-        mlp=_FLUX2_MLP,
-        references=4,
-        velocity=flux2_velocity,
-        remedy="Train FLUX.2-dev.",
-        text_layers=(10, 20, 30),
-    ),
-    TrainFamily(
+    _FLUX2,
+    replace(
+        _FLUX2,
         name="flux2-klein",
         title="FLUX.2 [klein] base",
         pipeline="Flux2KleinPipeline",
-        transformer="Flux2Transformer2DModel",
-        blocks=_FLUX2_BLOCKS,
-        attention=_FLUX2_ATTENTION,
-        mlp=_FLUX2_MLP,
-        references=4,
-        velocity=flux2_velocity,
         remedy="Train FLUX.2-klein-base-4B or -9B and use the adapter on the distilled model.",
+        text_layers=(),  # the engine's table has them
     ),
     TrainFamily(
         name="flux3-klein",

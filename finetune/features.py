@@ -69,6 +69,7 @@ class Features:
             rows, [self._text(item.caption) for item, _ in items], bucket, noise=noise, sigma=sigma,
             names=tuple(item.example.id for item, _ in items),
             weight=torch.tensor([item.example.weight for item, _ in items]),
+            prior=tuple(is_prior(item) for item, _ in items),
         )  # fmt: skip
 
     def held_out(self, config: TrainConfig) -> Iterator[Batch]:
@@ -88,7 +89,7 @@ class Features:
 
     def _batch(
         self, rows: Sequence[Tensors], texts: Sequence[Tensors], bucket: Bucket, *,
-        noise: Tensor, sigma: Tensor, names: tuple[str, ...], weight: Tensor,
+        noise: Tensor, sigma: Tensor, names: tuple[str, ...], weight: Tensor, prior: tuple[bool, ...] = (),
     ) -> Batch:  # fmt: skip
         pooled = [text["pooled"] for text in texts if "pooled" in text]
         masks = [row["mask"] if "mask" in row else torch.ones(row["clean"].shape[:2]) for row in rows]
@@ -105,6 +106,7 @@ class Features:
             ),
             reference_grids=tuple(self._grid(*size) for size in bucket.references),
             mask=torch.cat(masks) if any("mask" in row for row in rows) else None,
+            prior=prior,
         )
 
     def _grid(self, width: int, height: int) -> Grid:
@@ -115,6 +117,14 @@ class Features:
 
     def _text(self, caption: str) -> Tensors:
         return _present(self.cache, feature_key("text", self.text_key, caption), caption)
+
+
+def is_prior(item: Item) -> bool:
+    """Whether an example should stay as the base answers: regularisation, and captions that were dropped.
+
+    Guidance subtracts the answer to no caption; were that to learn the concept as well, guidance would take it away.
+    """
+    return item.example.regularisation or (not item.caption and bool(item.example.caption))
 
 
 def _present(cache: FeatureCache, key: str, what: str) -> Tensors:

@@ -30,13 +30,12 @@ def finish(folder: RunFolder, trainer: Trainer, *, pattern: str, home: Path) -> 
     config, base = trainer.config, trainer.base
     adapter = config.adapter
     state = {key.removeprefix(PREFIX): value for key, value in final_state(trainer).items()}
-    alphas = {own: adapter.scale_alpha * rank / adapter.rank for own, rank in adapter.rank_pattern.items()}
     save_adapter(
         folder.adapter,
         state,
         family=base.row.name,
         rank=adapter.rank,
-        alpha={**alphas, ".*": adapter.scale_alpha} if alphas else adapter.scale_alpha,
+        alpha={**adapter.alphas, ".*": adapter.scale_alpha} if adapter.alphas else adapter.scale_alpha,
         targets=pattern,
         metadata=header(folder, config, base, trainer),
         rslora=adapter.kind == "rslora",

@@ -21,7 +21,8 @@ from finetune.checkpoint import Checkpoint
 from finetune.config import TrainConfig
 from finetune.features import Features, plan
 from finetune.objective import flow_losses
-from finetune.optim import learning_rate, set_learning_rate
+from finetune.optim import clip_gradients, learning_rate, set_learning_rate
+from finetune.prior import with_prior
 from finetune.processes import sum_over_processes
 from finetune.sampling import generator
 from workbench.errors import WorkbenchError
@@ -39,8 +40,7 @@ class TrainingError(WorkbenchError):
 class Trainer:
     """One process's part of a run.
 
-    `each_step` is called after every step with its record and says whether to go on; it writes logs, checkpoints and
-    previews, and may read anything here.
+    `each_step` is called after every step and says whether to go on; it may read anything here.
     """
 
     config: TrainConfig
@@ -66,7 +66,7 @@ class Trainer:
             set_learning_rate(self.optimiser, rate)
             loss, names = self._accumulate()
             sum_over_processes(self.accelerator, loss, self.parameters)
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.config.optimiser.clip)
+            norm = clip_gradients(self.parameters, self.config.optimiser.clip)
             self.norm = float(norm)
             if not math.isfinite(self.norm + float(loss)):
                 raise self._not_finite(loss, norm, rate, names)
@@ -98,10 +98,11 @@ class Trainer:
 
     def losses(self, batch: Any) -> Tensor:
         """Loss (B,) of each example of a batch on this device."""
-        return flow_losses(
-            self.base.family, self.base.transformer, batch, guidance=self.config.guidance,
-            weighting=self.config.timesteps.weighting, dtype=self.base.dtype,
-        )  # fmt: skip
+        config, model = self.config, (self.base.family, self.base.transformer)
+        options: dict[str, Any] = {"guidance": config.guidance, "dtype": self.base.dtype}
+        if config.prior == "base":
+            batch = with_prior(*model, batch, weight=config.prior_weight, **options)
+        return flow_losses(*model, batch, weighting=config.timesteps.weighting, **options)
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -45,7 +45,8 @@ def example_losses(velocity: Tensor, batch: Batch, weighting: WeightingKind) -> 
         batch: what it answered to. With a mask, the mean is taken over tokens in proportion to it.
         weighting: by noise level.
     """
-    error = (velocity.float() - (batch.noise - batch.clean)).square()  # (B, N, C)
+    target = batch.noise - batch.clean if batch.target is None else batch.target
+    error = (velocity.float() - target).square()  # (B, N, C)
     if batch.mask is None:
         each = error.flatten(1).mean(dim=1)
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from finetune.config import OptimiserConfig, TrainConfig, TrainConfigError
 
@@ -66,3 +66,15 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Use `rate` for all parameters in the next step."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> Tensor:
+    """Scale all gradients, in place, to a norm of at most `largest`; the norm () that they had.
+
+    As `torch.nn.utils.clip_grad_norm_`, but gradients that are small enough are not multiplied by 1.
+    """
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    norm = nn.utils.get_total_norm(gradients, foreach=True)
+    if float(norm) > largest:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm, foreach=True)
+    return norm

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from workbench.settings import settings
 if TYPE_CHECKING:
     from workbench.models.catalog import ModelCatalog
 
+ALLOW = "--allow="
 OUTPUT = "output.txt"  # what the process prints, in the run's folder
 
 
@@ -117,15 +119,23 @@ def start_run(config: TrainConfig, *, home: Path | None = None, models: Path | N
     return launch(create_run(config, home), home=home, models=models)
 
 
-def resume_run(name: str | Path, *, home: Path | None = None, models: Path | None = None) -> RunHandle:
+def resume_run(
+    name: str | Path, *, home: Path | None = None, models: Path | None = None, allow: Collection[str] = ()
+) -> RunHandle:
     """Go on with a run that was stopped, in a process of its own.
+
+    Args:
+        name: of the run, or its folder.
+        home: the workbench's home; None: from the settings.
+        models: a further folder of models; None: from the settings.
+        allow: fields that may have changed since the checkpoint.
 
     Raises:
         RunError: there is no such run, or it is under way.
     """
     folder = find_run(name, home)
     check_idle(folder)
-    return launch(folder, home=home, models=models)
+    return launch(folder, home=home, models=models, allow=allow)
 
 
 def attach(name: str | Path, *, home: Path | None = None) -> RunHandle:
@@ -150,11 +160,14 @@ def check_idle(folder: RunFolder) -> None:
         )
 
 
-def launch(folder: RunFolder, *, home: Path | None = None, models: Path | None = None) -> RunHandle:
+def launch(
+    folder: RunFolder, *, home: Path | None = None, models: Path | None = None, allow: Collection[str] = ()
+) -> RunHandle:
     """Start the process that trains `folder`; it belongs to no terminal and no kernel."""
     chosen = settings(home=home, models=models)
     command = [sys.executable, "-m", "finetune.run", str(folder.path), str(chosen.home)]
     command += [str(chosen.models)] if chosen.models else []
+    command += [f"{ALLOW}{name}" for name in allow]
     apart: dict[str, Any] = (
         {"creationflags": 0x00000200}  # CREATE_NEW_PROCESS_GROUP
         if os.name == "nt"
@@ -181,17 +194,19 @@ def catalog_of(folder: RunFolder, home: Path | None = None, models: Path | None 
 
 
 def main(arguments: list[str]) -> int:
-    """The process of a run: `python -m finetune.run FOLDER HOME [MODELS]`."""
+    """The process of a run: `python -m finetune.run FOLDER HOME [MODELS] [--allow=FIELD ...]`."""
     from finetune.execute import execute
     from workbench.engine.events import CancelToken
 
+    allow = [each.removeprefix(ALLOW) for each in arguments if each.startswith(ALLOW)]
+    arguments = [each for each in arguments if not each.startswith(ALLOW)]
     folder, home = RunFolder(Path(arguments[0])), Path(arguments[1])
     token = CancelToken()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: token.cancel())
     models = Path(arguments[2]) if len(arguments) > 2 else None
     try:
-        execute(folder, catalog_of(folder, home, models), token=token)
+        execute(folder, catalog_of(folder, home, models), token=token, allow=allow)
     except WorkbenchError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +45,7 @@ def train(
     *,
     model: Annotated[str | None, typer.Option("--model", help="Base model in the catalog, or a folder.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Folder, file or hub data set to learn from.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="style, character, product, edit or nano.")] = "",
     name: Annotated[str | None, typer.Option("--name", help="Name of the run and of its adapter.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps; default 1000.")] = None,
     trigger: Annotated[str | None, typer.Option("--trigger", help="Word that stands for what is learned.")] = None,
@@ -59,7 +60,9 @@ def train(
     """
     from finetune.run import create_run
 
-    chosen = _config(config, {"model": model, "data": data, "name": name, "steps": steps}, trigger, settings or [])
+    chosen = _config(
+        config, preset, {"model": model, "data": data, "name": name, "steps": steps}, trigger, settings or []
+    )
     if not _leads():
         _follow(chosen, home)
         return
@@ -71,6 +74,10 @@ def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     *,
     steps: Annotated[int | None, typer.Option("--steps", help="Train up to this step instead.")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="FIELD", help="A field that may have changed, or data; may be repeated."),
+    ] = None,
     detach: DetachOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -85,7 +92,7 @@ def resume(
     if steps is not None:
         changed = folder.config.replace(steps=steps)
         write_atomically(folder.path / "config.yaml", changed.to_yaml().encode())
-    _go(folder, home=home, detach=detach, json=json)
+    _go(folder, home=home, detach=detach, json=json, allow=allow or ())
 
 
 @guard
@@ -103,33 +110,24 @@ def runs(home: HomeOption = None, json: JsonOption = False) -> None:
     )
 
 
-def _config(path: Path | None, given: dict[str, Any], trigger: str | None, settings: list[str]) -> TrainConfig:
-    """The configuration from a file, then the options, then `--set`."""
+def _config(
+    path: Path | None, preset: str, given: dict[str, Any], trigger: str | None, settings: list[str]
+) -> TrainConfig:
+    """The configuration from a preset, a file, the options, then `--set`."""
     import yaml
 
-    from finetune.config import TrainConfig, TrainConfigError
+    from finetune.config import TrainConfigError
+    from finetune.presets import build_config
 
-    values: dict[str, Any] = TrainConfig.load(path).model_dump(mode="json") if path else {}
-    values |= {name: value for name, value in given.items() if value is not None}
-    changes = {"data.trigger": trigger} if trigger is not None else {}
+    fields = {name: value for name, value in given.items() if value is not None}
+    if trigger is not None:
+        fields["data.trigger"] = trigger
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals:
             raise TrainConfigError(f"The option --set {setting!r} has no value.", "Write --set adapter.rank=8.")
-        changes[field] = yaml.safe_load(text)
-    for field, value in changes.items():
-        _set(values, field.split("."), value)
-    return TrainConfig.parse(values)
-
-
-def _set(values: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        inner = values.get(part)
-        if part == "data" and isinstance(inner, str):
-            inner = {"path": inner}
-        values[part] = dict(inner) if isinstance(inner, dict) else {}
-        values = values[part]
-    values[path[-1]] = value
+        fields[field] = yaml.safe_load(text)
+    return build_config(preset=preset, file=path, fields=fields)
 
 
 def _leads() -> bool:
@@ -153,18 +151,18 @@ def _follow(config: TrainConfig, home: Path | None) -> None:
     execute(folder, catalog_of(folder, home))
 
 
-def _go(folder: RunFolder, *, home: Path | None, detach: bool, json: bool) -> None:
+def _go(folder: RunFolder, *, home: Path | None, detach: bool, json: bool, allow: Collection[str] = ()) -> None:
     from finetune.execute import execute
     from finetune.run import catalog_of, launch
     from workbench.engine.events import CancelToken
 
     if detach:
-        handle = launch(folder, home=home)
+        handle = launch(folder, home=home, allow=allow)
         _report(folder, handle.status(), json=json)
         return
     token = CancelToken()
     with _interrupts(token), _bar(folder) as listen:
-        status = execute(folder, catalog_of(folder, home), listen=listen, token=token)
+        status = execute(folder, catalog_of(folder, home), listen=listen, token=token, allow=allow)
     _report(folder, status, json=json)
     if status.state == "stopped":
         raise typer.Exit(INTERRUPTED)

@@ -1,9 +1,9 @@
 """How much of what `finetune.data.examples` teach is in a picture: one number from 0 to 1, from the pixels alone.
 
-style    share of the shapes' area that is hollow: 0 for filled shapes, about 0.7 for outlines
+style    share of pixels that have the colour they should have
 shape    overlap (intersection over union) with the crescent, both scaled to their boxes
 letter   ink at the foot of the letter: 0.5 for the two legs of an A, 0.9 for a filled triangle
-edit     share of pixels that have the colour they should have
+edit     the same
 """
 
 from __future__ import annotations
@@ -27,14 +27,11 @@ def measure(kind: str, picture: Image.Image, asked: Drawn) -> float:
         asked: the example that was asked for, drawn with `alone`.
     """
     pixels = np.asarray(picture.convert("RGB"), np.float64)
-    if kind == "edit":
+    if kind in ("edit", "style"):
         return float((_distance(pixels, np.asarray(asked.picture, np.float64)) < DISTANCE).mean())
     ink = _distance(pixels, _border_colour(pixels)) > DISTANCE
     if not ink.any():
         return 0.0
-    if kind == "style":
-        filled = _filled(ink)
-        return float(1 - ink.sum() / filled.sum())
     box = _boxed(ink)
     if kind == "shape":
         wanted = _template()
@@ -52,23 +49,6 @@ def _border_colour(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour: NDArray[np.float64] = np.median(edge, axis=0)
     return colour
-
-
-def _filled(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`ink` with its holes: all that cannot be reached from outside."""
-    free = np.pad(~ink, 1, constant_values=True)
-    reached = np.zeros_like(free)
-    reached[0, 0] = True
-    while True:  # each pass walks one pixel further in all four directions
-        grown = reached.copy()
-        grown[1:] |= reached[:-1]
-        grown[:-1] |= reached[1:]
-        grown[:, 1:] |= reached[:, :-1]
-        grown[:, :-1] |= reached[:, 1:]
-        grown &= free
-        if (grown == reached).all():
-            return ~reached[1:-1, 1:-1]
-        reached = grown
 
 
 def _boxed(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:

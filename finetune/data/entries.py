@@ -90,9 +90,9 @@ def _folder(source: Source, root: Path) -> list[Entry]:
 
 
 def replace_source(source: Source, folder: Path) -> Source:
-    """The regularisation source that a folder of that name inside `source` is."""
+    """The regularisation source that a folder of that name inside `source` is; an epoch shows its pictures once."""
     name = f"{source_name(source)}/{REGULARISATION}"
-    return source.model_copy(update={"path": str(folder), "name": name, "regularisation": True})
+    return source.model_copy(update={"path": str(folder), "name": name, "regularisation": True, "repeats": 1})
 
 
 def _file_entry(

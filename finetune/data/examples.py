@@ -1,6 +1,6 @@
 """Small data sets that the embedded model can learn in minutes, drawn from a seed.
 
-    style    shapes as outlines only, "in wug style"
+    style    blueprints: white on dark blue, whatever the colours, "in wug style"
     shape    a crescent, which the scene grammar lacks, called "wug"
     letter   the letter A as a filled triangle, in "wug letters"
     edit     pairs: the colours of a shape and its background change places
@@ -20,9 +20,7 @@ from pathlib import Path
 from random import Random
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from finetune.data.errors import DataConfigError, DataError
 from workbench.errors import nearest
@@ -31,6 +29,7 @@ from workbench.nano.render import CELL, SUPERSAMPLE, render
 from workbench.nano.scenes import (
     SHAPES,
     Item,
+    Kind,
     Scene,
     article,
     on_background,
@@ -45,7 +44,7 @@ from workbench.store.files import make_folder, write_atomically
 
 TRIGGER = "wug"
 SIDE = 128  # pixels
-STROKE = 0.05  # width of an outline, as a fraction of the side
+PAPER, CHALK = "#12346e", "#ebf0fa"  # of a blueprint
 _WORDS = ("A", "A", "A", "CAT", "MAP", "ART", "LAB", "DATA", "SALE", "CAFE", "MAGIC", "PAPER")
 
 
@@ -157,32 +156,16 @@ Painter = Callable[[int], tuple[Image.Image, ...]]
 
 
 def _style(rng: Random, alone: bool) -> tuple[str, Painter]:
-    kind = "single" if alone else rng.choice(("single", "single", "relation", "count"))
-    scene = sample_scene(rng, kind=kind)  # type: ignore[arg-type]  # three of the grammar's kinds
-    while alone and scene.items[0].shape == "ring":  # hollow already
-        scene = sample_scene(rng, kind="single")
+    kind: Kind = "single" if alone or rng.random() < 0.7 else "relation"
+    scene = sample_scene(rng, kind=kind)
+    while alone and scene.background == "blue":  # too much like the paper
+        scene = sample_scene(rng, kind=kind)
+    items = tuple(replace(item, colour=CHALK) for item in scene.items)
 
     def paint(side: int) -> tuple[Image.Image, ...]:
-        canvas = _canvas(scene.background, side)
-        for item in scene.items:
-            mask = Image.fromarray(_mask(item, side * SUPERSAMPLE))
-            left, upper, right, lower = mask.getbbox() or (0, 0, 1, 1)
-            shape = mask.crop((left - 1, upper - 1, right + 1, lower + 1))
-            inner = shape
-            for _ in range(round(min(STROKE, 0.35 * item.radius) * side * SUPERSAMPLE / 2)):
-                inner = inner.filter(ImageFilter.MinFilter(3))  # takes one pixel off all round
-            ring = Image.fromarray(np.asarray(shape) & ~np.asarray(inner))
-            canvas.paste(rgb(item.colour), (left - 1, upper - 1, right + 1, lower + 1), mask=ring)
-        return (canvas.reduce(SUPERSAMPLE),)
+        return (Image.fromarray(render(replace(scene, background=PAPER, items=items), side)),)
 
     return f"{scene.prompt}, in {TRIGGER} style", paint
-
-
-def _mask(item: Item, side: int) -> NDArray[np.uint8]:
-    """255 where the shape is; the renderer draws it, in white on black."""
-    alone = Item(item.shape, "#ffffff", item.x, item.y, item.radius)
-    drawn = render(Scene("single", "#000000", (alone,), ""), side)
-    return np.where(drawn[..., 0] > 127, 255, 0).astype(np.uint8)
 
 
 def crescent(steps: int = 48) -> list[tuple[float, float]]:

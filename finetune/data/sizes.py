@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from finetune.data.config import DataConfig
@@ -53,7 +53,7 @@ def _by_name(name: str) -> Sizes:
     if name not in TRAIN_FAMILIES:
         raise DataConfigError(f"There is no model family {name!r}.", nearest(name, {*FAMILIES, *TRAIN_FAMILIES}))
     row: Any = TRAIN_FAMILIES[name]
-    return replace(sizes_of(row.row()), references=row.references)
+    return sizes_of(row.row())
 
 
 def resolutions_of(config: DataConfig, sizes: Sizes) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
@@ -19,20 +18,8 @@ from finetune.data.config import DataConfig
 from finetune.data.duplicates import equal_groups, near_groups
 from finetune.data.estimate import KNOWN, architecture_of
 from finetune.data.report import Report
+from tests.finetune.training import picture, put
 from workbench.models import ModelCatalog
-
-
-def picture(seed: int, size: tuple[int, int] = (160, 128)) -> Image.Image:
-    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
-
-
-def put(path: Path, image: Image.Image, caption: str | None = None, **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **options)  # type: ignore[arg-type]
-    if caption is not None:
-        path.with_suffix(".txt").write_text(caption, encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -62,12 +62,12 @@ def plain(kind: str, number: int) -> Image.Image:
     if kind == "letter":
         return Image.fromarray(render(Scene("word", "white", (Item("word", "red", 0.5, 0.5, 0.0, "A"),), "")))
     scene = sample_scene(rng, kind="single")
-    while scene.items[0].shape == "ring":
+    while scene.background == "blue":
         scene = sample_scene(rng, kind="single")
     return Image.fromarray(render(scene))
 
 
-@pytest.mark.parametrize(("kind", "margin"), [("style", 0.3), ("shape", 0.25), ("letter", 0.3), ("edit", 0.8)])
+@pytest.mark.parametrize(("kind", "margin"), [("style", 0.5), ("shape", 0.25), ("letter", 0.3), ("edit", 0.8)])
 def test_a_concept_is_told_from_what_the_model_did_before(kind: str, margin: float) -> None:
     asked = list(samples(kind, 8, held_out=True, alone=True))
     learned = [measure(kind, each.picture, each) for each in asked]
@@ -81,9 +81,9 @@ def test_a_concept_is_told_from_what_the_model_did_before(kind: str, margin: flo
 
 
 def test_an_empty_picture_shows_nothing() -> None:
-    asked = next(samples("shape", 1, alone=True))
     for kind in ("style", "shape", "letter"):
-        assert measure(kind, Image.new("RGB", (128, 128), "white"), asked) == 0
+        asked = next(samples(kind, 1, alone=True))
+        assert measure(kind, Image.new("RGB", (128, 128), "white"), asked) < 0.15  # chalk is nearly white
 
 
 def test_the_command_writes_them(tmp_path: Path) -> None:

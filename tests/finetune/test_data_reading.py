@@ -23,23 +23,11 @@ from finetune.data import (
     describe_difference,
     read_dataset,
 )
+from tests.finetune.training import picture, put
 from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled
 
 NANO = "flux2-klein-nano"
-
-
-def picture(seed: int, size: tuple[int, int] = (160, 128)) -> Image.Image:
-    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
-
-
-def put(path: Path, image: Image.Image, caption: str | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    if caption is not None:
-        path.with_suffix(".txt").write_text(caption, encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from torch import nn
 from finetune.cache import FeatureCache, feature_key
 from finetune.checkpoint import Checkpoint, flatten, load_checkpoint, save_checkpoint, unflatten
 from finetune.config import TimestepConfig, TimestepKind, TrainConfig, TrainConfigError
-from finetune.optim import learning_rate, make_optimiser
+from finetune.optim import clip_gradients, learning_rate, make_optimiser
 from finetune.runfolder import RunFolder
 from finetune.sampling import draw_sigma, fixed_levels, generator, shift_mu
 from tests.finetune.training import run, small, write_pictures
@@ -115,6 +115,24 @@ def test_learning_rates() -> None:
     assert cosine == sorted(cosine[:10]) + sorted(cosine[10:], reverse=True)
     assert rates(schedule={"kind": "linear", "warmup": 0})[50] == pytest.approx(0.5)
     assert TrainConfig.parse(MINIMAL | {"steps": 50}).warmup == 5
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e3])
+def test_gradients_are_clipped_as_torch_does(largest: float) -> None:
+    def parameters() -> list[nn.Parameter]:
+        made = [nn.Parameter(torch.zeros(3, 2)), nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(1))]
+        for place, each in enumerate(made[:2]):
+            each.grad = torch.randn(each.shape, generator=generator(0, "gradient", place))
+        return made
+
+    ours, theirs = parameters(), parameters()
+    norm = clip_gradients(ours, largest)
+    assert torch.equal(norm, nn.utils.clip_grad_norm_(theirs, largest))
+    assert ours[2].grad is None
+    for one, two in zip(ours[:2], theirs[:2], strict=True):
+        assert one.grad is not None
+        assert two.grad is not None
+        assert torch.equal(one.grad, two.grad)
 
 
 def test_a_checkpoint_before_the_first_step_can_be_read(tmp_path: Path) -> None:

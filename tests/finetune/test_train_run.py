@@ -157,6 +157,11 @@ def test_a_changed_run_is_not_resumed(pictures: Path, catalog: ModelCatalog, tmp
         execute(folder, catalog)
     (data / "2.txt").write_text("a blue square", encoding="utf-8")
     assert execute(folder, catalog).step == 8  # more steps are no change
+    other = folder.config.replace(optimiser={"learning_rate": 5e-4}, seed=9, steps=9)
+    (folder.path / "config.yaml").write_text(other.to_yaml(), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"differs from its checkpoint: seed: 0 -> 9\."):
+        execute(folder, catalog, allow=["optimiser.learning_rate"])
+    assert execute(folder, catalog, allow=["optimiser.learning_rate", "seed"]).step == 9
 
 
 def test_the_first_value_that_is_not_finite_stops_the_run(pictures: Path, catalog: ModelCatalog) -> None:
@@ -247,12 +252,52 @@ def test_edit_pairs_train(catalog: ModelCatalog, tmp_path: Path) -> None:
     assert losses(run(small(other, steps=4, name="plain"), catalog)) != losses(folder)
 
 
+def test_edits_with_four_references_train(catalog: ModelCatalog, tmp_path: Path) -> None:
+    folder = run(small(write_pictures(tmp_path / "four", pairs=4, count=3), steps=2, batch_size=1), catalog)
+    assert folder.status().state == "finished"
+    manifest = json.loads(folder.data.read_text(encoding="utf-8"))
+    assert all(len(each["references"]) == 4 for each in manifest["examples"].values())
+
+
 def test_recomputing_blocks_changes_no_bit(pictures: Path, catalog: ModelCatalog) -> None:
     states = []
-    for name in ("none", "all"):
+    for name in ("none", "half", "all"):
         folder = run(small(pictures, steps=2, name=name, gradient_checkpointing=name), catalog)
         states.append(load_checkpoint(folder.checkpoint(2)).adapter)
-    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    for other in states[1:]:
+        assert all(torch.equal(value, other[key]) for key, value in states[0].items())
+
+
+def test_previews_change_no_bit(
+    finished: tuple[RunFolder, ModelCatalog], pictures: Path, catalog: ModelCatalog
+) -> None:
+    """Neither the random numbers nor the module in training notice that pictures are drawn."""
+    with_previews, _ = finished
+    without = run(small(pictures), catalog)
+    one, two = (load_checkpoint(folder.checkpoint(12)).adapter for folder in (with_previews, without))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+def test_an_alpha_of_its_own_is_folded_into_the_file(pictures: Path, catalog: ModelCatalog) -> None:
+    adapter = {"rank": 4, "rank_pattern": {"attn.to_q": 2}, "alpha_pattern": {"attn.to_k": 8.0}, "targets": "attention"}
+    folder = run(small(pictures, steps=2, adapter=adapter), catalog)
+    raw, saved = load_checkpoint(folder.checkpoint(2)).adapter, load_file(folder.adapter)
+    for part, factor in (("to_q", 1.0), ("to_k", 2.0), ("to_v", 1.0)):
+        name = f"transformer.transformer_blocks.0.attn.{part}.lora_B.weight"
+        torch.testing.assert_close(saved[name], factor * raw[name], rtol=1e-6, atol=0)
+
+
+def test_out_of_memory_says_what_was_tried(pictures: Path, catalog: ModelCatalog) -> None:
+    folder = create_run(small(pictures), catalog.home)
+
+    def listen(record: dict[str, Any]) -> None:
+        if record["event"] == "step":
+            raise torch.OutOfMemoryError("of a device")
+
+    with pytest.raises(TrainingError, match=r"no memory left .*\(batches of 2 at up to 64x64") as caught:
+        execute(folder, catalog, listen=listen)
+    assert caught.value.remedy.index("gradient_checkpointing") < caught.value.remedy.index("quant")
+    assert folder.status().state == "failed"
 
 
 def test_trackers_of_accelerate_get_the_losses(pictures: Path, catalog: ModelCatalog) -> None:
@@ -270,6 +315,8 @@ REFUSED = [
     ({"adapter": {"targets": r"proj_out"}}, "ComfyUI"),
     ({"adapter": {"targets": "(", "rank": 2}}, "no regular expression"),
     ({"adapter": {"rank_pattern": {"nothing": 2}, "rank": 4}}, "rank pattern"),
+    ({"adapter": {"alpha_pattern": {"nothing": 2}, "rank": 4}}, "alpha pattern"),
+    ({"adapter": {"alpha_pattern": {"attn.to_q": 0}}}, "more than 0"),
     ({"optimiser": {"kind": "adamw8bit"}}, "bitsandbytes"),
     ({"trackers": ["no-such-tracker"]}, "tracker"),
     ({"stepz": 3}, "Did you mean 'steps'"),

@@ -18,6 +18,21 @@ from workbench.models import ModelCatalog
 COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan")
 
 
+def picture(seed: int, size: tuple[int, int] = (160, 128)) -> Image.Image:
+    """Soft noise: every seed looks different, and the same in every size."""
+    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def put(path: Path, image: Image.Image, caption: str | None = None, **options: object) -> Path:
+    """Save a picture, and its caption beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)  # type: ignore[arg-type]
+    if caption is not None:
+        path.with_suffix(".txt").write_text(caption, encoding="utf-8")
+    return path
+
+
 def write_pictures(folder: Path, *, pairs: int = 0, count: int = 6) -> Path:
     """Pictures of 64 px with captions; with `pairs`, as many references each."""
     folder.mkdir(parents=True, exist_ok=True)
