@@ -220,10 +220,11 @@ def _references(recipe: Recipe, model: Defaults, catalog: Catalog) -> tuple[Refe
             f"The recipe has {len(recipe.references)} references, more than {model.name} takes.",
             f"Give at most {model.max_references}.",
         )
-    return tuple(_reference(reference, model, catalog) for reference in recipe.references)
+    alone = len(recipe.references) == 1
+    return tuple(_reference(reference, model, catalog, alone=alone) for reference in recipe.references)
 
 
-def _reference(reference: Reference, model: Defaults, catalog: Catalog) -> Reference:
+def _reference(reference: Reference, model: Defaults, catalog: Catalog, *, alone: bool) -> Reference:
     """The reference by its digest, with the size at which it is read."""
     picture = _picture(catalog, reference.picture, "reference")
     name, width, height = _short(reference.picture), picture.width, picture.height
@@ -234,7 +235,7 @@ def _reference(reference: Reference, model: Defaults, catalog: Catalog) -> Refer
         )
     multiple = model.size_multiple
     if reference.size == "fit":
-        width, height = model.reference_size(width, height)
+        width, height = model.reference_size(width, height, alone=alone)
     elif reference.size != "exact":
         width, height = reference.pixels
     if width % multiple or height % multiple or min(width, height) < MIN_SIDE or width * height > model.max_pixels:

@@ -282,8 +282,8 @@ class Defaults(Protocol):
         """Most references of one picture."""
         ...
 
-    def reference_size(self, width: int, height: int) -> tuple[int, int]:
-        """The size in pixels at which a reference of this size is read when it is fitted."""
+    def reference_size(self, width: int, height: int, *, alone: bool = False) -> tuple[int, int]:
+        """The size in pixels at which a reference of this size, alone or among others, is read when it is fitted."""
         ...
 
     @property

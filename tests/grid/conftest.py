@@ -44,7 +44,7 @@ class PaperModel:
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4
 
-    def reference_size(self, width: int, height: int) -> tuple[int, int]:
+    def reference_size(self, width: int, height: int, *, alone: bool = False) -> tuple[int, int]:
         return fit(width, height, 256 * 256, 16)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from workbench.errors import CompanionError, ModelError, nearest
-from workbench.models.checkpoint import read_header, refuse_pickle
+from workbench.models.checkpoint import INDEXES, index_of, read_header, refuse_pickle
 from workbench.models.companions import COMPANIONS, companion_files
 from workbench.models.device import choose_device, default_precision
 from workbench.models.fingerprint import FileHashes
@@ -165,7 +165,7 @@ class ModelCatalog:
         own = Path(name)
         inside = not own.is_absolute() and len(own.parts) <= 2 and ".." not in own.parts
         places = [Path(source) / own for source in self._sources() if inside] + [own.expanduser()]
-        return next((place for place in places if (place / "model_index.json").is_file()), None)
+        return next((place for place in places if index_of(place)), None)
 
     def _sources(self) -> list[Path]:
         return [source for source in (self.extra, self.home / "models", EMBEDDED) if source is not None]
@@ -196,9 +196,9 @@ class ModelCatalog:
 
 
 def _candidates(source: Path) -> Iterator[tuple[str, Path]]:
-    """Folders with a model_index.json one or two levels below `source`, named by their relative path."""
-    for pattern in ("*/model_index.json", "*/*/model_index.json"):
-        for index in sorted(Path(source).glob(pattern)):
+    """Folders with an index one or two levels below `source`, named by their relative path."""
+    for pattern in ("*/", "*/*/"):
+        for index in sorted(path for name in INDEXES for path in Path(source).glob(pattern + name)):
             yield index.parent.relative_to(source).as_posix(), index.parent
 
 

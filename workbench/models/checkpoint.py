@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.errors import ModelError
 
+INDEXES = ("model_index.json", "modular_model_index.json")  # of a pipeline, of a modular one
 PICKLES = (".bin", ".pt", ".ckpt", ".pth", ".pkl")
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _CONVERT = "Convert it to safetensors, or download the safetensors files of the model."
@@ -50,6 +51,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ModelError(f"The model file {path} holds no JSON object.", _AGAIN)
     return values
+
+
+def index_of(folder: Path) -> Path | None:
+    """The index file of a model folder, or None where there is none."""
+    return next((folder / name for name in INDEXES if (folder / name).is_file()), None)
 
 
 def read_header(path: Path) -> dict[str, dict[str, Any]]:

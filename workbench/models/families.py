@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from workbench.models.family import Checkpoint, Family
-from workbench.models.family_rows import flux1, klein, stable
+from workbench.models.family_rows import flux1, flux2_dev, flux3, klein, stable
 
 __all__ = ["FAMILIES", "Checkpoint", "Family"]
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in (*klein.ROWS, *flux1.ROWS, *stable.ROWS)})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {row.name: row for row in (*klein.ROWS, *flux1.ROWS, *flux2_dev.ROWS, *flux3.ROWS, *stable.ROWS)}
+)
 """Every supported family by name."""

@@ -53,12 +53,20 @@ class Family:
     distilled: bool | None = None  # None: each checkpoint's index says it
     config: Mapping[str, object] = field(default_factory=dict)  # of the transformer: tells rows of one pipeline apart
     reference_sizes: tuple[tuple[int, int], ...] = ()  # a fitted reference is brought to the nearest ratio; empty: any
+    scheduler: Mapping[str, object] | None = None  # its configuration, where checkpoints have none of their own
+    canvas_pixels: int = 0  # area of the canvas on which a single reference is kept whole; 0: it is cut as several are
+    boxes: bool = False  # whether a table of boxes behind the prompt places what it names
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     @property
     def denoiser(self) -> str:
         """Folder of the network that denoises."""
         return "transformer" if "transformer" in self.components else "unet"
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """The components that a checkpoint has files of."""
+        return {name: cls for name, cls in self.components.items() if name != "scheduler" or self.scheduler is None}
 
     @property
     def text_components(self) -> tuple[str, ...]:

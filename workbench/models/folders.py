@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from workbench.errors import ModelError
-from workbench.models.checkpoint import deciding_files, read_header, read_json
+from workbench.models.checkpoint import INDEXES, deciding_files, index_of, read_header, read_json
 from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
 from workbench.models.model import Model
@@ -21,9 +21,9 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
     Raises:
         ModelError: a pipeline class that is not supported, a missing component, unusable weights.
     """
-    index = read_json(folder / "model_index.json")
+    index = read_json(index_of(folder) or folder / INDEXES[0])
     family = _family(folder, index)
-    files = deciding_files(folder, family.components)
+    files = deciding_files(folder, family.stored)
     weights = [path for path in files if path.suffix == ".safetensors"]
     transformer = [path for path in weights if path.parent.name == family.denoiser]
     return Model(
@@ -50,13 +50,14 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         raise ModelError(
             f"The model {folder} is made for {pipeline or 'an unnamed pipeline'}.", f"Supported: {supported}."
         )
-    for component in rows[0].components:
+    for component in rows[0].stored:
         entry = index.get(component)
-        if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
+        if not isinstance(entry, list) or len(entry) < 2 or entry[1] is None:
             raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
     config = read_json(folder / rows[0].denoiser / "config.json")
     alike = [row for row in rows if all(config.get(key) == value for key, value in row.config.items())]
     encoder = read_json(folder / "text_encoder" / "config.json")
+    encoder = encoder.get("text_config", encoder)  # of a model that also sees
     width, depth = int(config.get("joint_attention_dim", 0)), int(encoder.get("num_hidden_layers", 0))
     for row in sorted(alike, key=lambda row: -max(row.text_layers, default=0)):
         layers = row.text_layers

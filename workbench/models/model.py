@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workbench.conditions import Task, fit
+from workbench.models.canvas_sizes import on_canvas
 from workbench.models.families import Family
 from workbench.models.fingerprint import FileHashes
 from workbench.recipe import Precision
@@ -78,6 +79,11 @@ class Model:
         return self.family.true_cfg
 
     @property
+    def boxes(self) -> bool:
+        """Whether a table of boxes places what the prompt names."""
+        return self.family.boxes
+
+    @property
     def size_multiple(self) -> int:
         """Width and height are multiples of this."""
         return self.family.size_multiple
@@ -107,9 +113,11 @@ class Model:
         """Most references of one picture."""
         return self.family.max_references
 
-    def reference_size(self, width: int, height: int) -> tuple[int, int]:
-        """The size at which a reference of this size is read when it is fitted."""
+    def reference_size(self, width: int, height: int, *, alone: bool = False) -> tuple[int, int]:
+        """The size at which a reference of this size, alone or among others, is read when it is fitted."""
         family = self.family
+        if family.canvas_pixels and alone:
+            return on_canvas(width, height, family.canvas_pixels, family.max_side, family.size_multiple)
         if family.reference_sizes:  # the nearest ratio, as `FluxKontextPipeline` chooses
             return min(family.reference_sizes, key=lambda size: (abs(width / height - size[0] / size[1]), *size))
         return fit(width, height, family.reference_pixels, family.size_multiple)

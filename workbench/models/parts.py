@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from workbench.models.families import Family
+from workbench.models.trunks import chat_tokenizer, language_trunk
 
 Loader = Callable[[Path, torch.dtype, Family], Any]
 
@@ -43,6 +44,8 @@ def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any
 def _scheduler(folder: Path, dtype: torch.dtype, family: Family) -> dict[str, Any]:  # noqa: ARG001
     from diffusers import FlowMatchEulerDiscreteScheduler
 
+    if family.scheduler is not None:
+        return dict(family.scheduler)
     config = dict(FlowMatchEulerDiscreteScheduler.load_config(folder, local_files_only=True))
     if config.get("stochastic_sampling"):
         raise ValueError("stochastic sampling is not supported, as a picture follows from its seed alone")
@@ -88,5 +91,8 @@ _OWN: Mapping[str, Loader] = MappingProxyType(
         "FlowMatchEulerDiscreteScheduler": _scheduler,
         "Qwen2Tokenizer": _chat_tokenizer,
         "Qwen3ForCausalLM": _qwen3,
+        "Mistral3ForConditionalGeneration": language_trunk,
+        "Qwen3VLForConditionalGeneration": language_trunk,
+        "AutoProcessor": chat_tokenizer,
     }
 )

@@ -20,6 +20,8 @@ KINDS = {
     "flux1": "workbench.engine.kinds.flux1:Flux1",
     "flux1-fill": "workbench.engine.kinds.fill:Fill",
     "flux2-klein": "workbench.engine.kinds.klein:Klein",
+    "flux2-dev": "workbench.engine.kinds.flux2_dev:Dev",
+    "flux3": "workbench.engine.kinds.flux3:Flux3",
 }
 """Class of each kind, by the name that family rows give."""
 

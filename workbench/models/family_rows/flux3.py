@@ -1,0 +1,80 @@
+"""FLUX.3 [klein] and its base.
+
+Figures: the model cards of black-forest-labs/flux-3-image-klein and -klein-base and the modular blocks of diffusers
+0.42, which state the shift of the schedule; memory from parameter counts, without the prompt upsampler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from workbench.conditions import MAX_REFERENCES
+from workbench.models.family import Checkpoint, Family
+from workbench.models.family_rows import klein
+
+_LICENCE = "FLUX Kommunity License v1.0"
+
+_BASE = Family(
+    name="flux3-klein-base",
+    title="FLUX.3 [klein] base",
+    kind="flux3",
+    pipeline="Flux3ModularPipeline",
+    components=MappingProxyType(
+        {
+            "transformer": "Flux3Transformer2DModel",
+            "vae": "AutoencoderKLFlux2",
+            "text_encoder": "Qwen3VLForConditionalGeneration",
+            "tokenizer": "AutoProcessor",
+            "scheduler": "FlowMatchEulerDiscreteScheduler",
+        }
+    ),
+    scheduler=MappingProxyType({"num_train_timesteps": 1000, "shift": 6.93, "use_dynamic_shifting": False}),
+    tasks=klein.ROWS[0].tasks,
+    text_layers=(4, 8, 12, 16, 20, 24, 28, 32),
+    max_sequence_length=8192,
+    size_multiple=16,
+    min_side=64,
+    max_side=4096,
+    max_pixels=4 * 1024 * 1024,
+    width=1024,
+    height=1024,
+    steps=50,
+    guidance_scale=3.5,
+    distilled_steps=16,
+    max_references=MAX_REFERENCES,
+    reference_pixels=1024 * 1024,
+    canvas_pixels=4 * 1024 * 1024,
+    adapter_targets=(
+        "attn.to_q",
+        "attn.to_k",
+        "attn.to_v",
+        "attn.to_out.0",
+        "ff.linear_in",
+        "ff.linear_out",
+    ),
+    boxes=True,
+    distilled=False,
+    config=MappingProxyType({"flow_map": False}),
+    checkpoints=MappingProxyType(
+        {
+            "flux-3-image-klein-base": Checkpoint(
+                "black-forest-labs/flux-3-image-klein-base", False, _LICENCE, True, 5.55, 20.2
+            )
+        }
+    ),
+)
+
+_KLEIN = replace(
+    _BASE,
+    name="flux3-klein",
+    title="FLUX.3 [klein]",
+    pipeline="Flux3DistilledModularPipeline",
+    distilled=True,
+    config=MappingProxyType({"flow_map": True}),
+    checkpoints=MappingProxyType(
+        {"flux-3-image-klein": Checkpoint("black-forest-labs/flux-3-image-klein", True, _LICENCE, True, 5.55, 20.2)}
+    ),
+)
+
+ROWS = (_KLEIN, _BASE)
