@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ import ipywidgets as widgets
 from workbench.engine.events import CancelToken, Planned, Result, Step
 from workbench.errors import RecipeError, StoreError
 from workbench.panels.base import Panel, checked
+from workbench.panels.dynamic_box import DynamicBox
 from workbench.panels.forms import RecipeForm
 from workbench.panels.history import HistoryStrip
 from workbench.panels.pixels import encode, encode_preview
+from workbench.panels.recall_box import RecallBox
 from workbench.panels.worker import Job
 from workbench.recipe import Recipe, resolve
 from workbench.store.files import write_atomically
@@ -43,6 +46,8 @@ class GenerationPanel(Panel):
         self.form = RecipeForm(self.session.catalog, self._first, banner=self.banner)
         self.history = HistoryStrip(self.session.store, self._restore, self.banner)
         self.form.on_change(self._show_code)
+        self.dynamic = DynamicBox(self.session.settings.home, self._show_code)
+        self.recall = RecallBox(self.session.catalog, self.restore, self.banner)
         return [widgets.HBox([self.form, self._result()]).add_class("wb-body"), self.history]
 
     def _result(self) -> widgets.VBox:
@@ -86,8 +91,8 @@ class GenerationPanel(Panel):
         stage = widgets.HBox([self.picture, self._hint]).add_class("wb-stage")
         actions = widgets.HBox([self.generate_button, self.cancel_button, self.progress]).add_class("wb-actions")
         files = widgets.HBox([self.code_button, self.file, self.save_button]).add_class("wb-actions")
-        again = widgets.HBox([self.reference_button, self.image_button]).add_class("wb-actions")
-        parts = [stage, actions, self.banner, self.status, files, again, self.path, self.code]
+        again = widgets.HBox([self.reference_button, self.image_button, self.recall]).add_class("wb-actions")
+        parts = [stage, actions, self.dynamic, self.banner, self.status, files, again, self.path, self.code]
         return widgets.VBox(parts).add_class("wb-result")
 
     def generate(self) -> None:
@@ -95,12 +100,18 @@ class GenerationPanel(Panel):
 
         Raises:
             RecipeError: a field is no number, or out of range.
+            DynamicPromptError: a dynamic prompt cannot be read, or stands for too many.
         """
-        recipe = self.form.recipe
+        recipes = self.dynamic.recipes(self.form.recipe)
         self.banner.clear()
-        title = recipe.prompt or "a picture"
-        work = self._body(recipe)
-        self.plan(title, checked(lambda: resolve(recipe, self.session.catalog), lambda: self.work(title, work)))
+        title = recipes[0].prompt or "a picture"
+        work = self._body(recipes)
+        check = partial(self._resolve_all, recipes)
+        self.plan(title, checked(check, lambda: self.work(title, work)))
+
+    def _resolve_all(self, recipes: list[Recipe]) -> None:
+        for recipe in recipes:
+            resolve(recipe, self.session.catalog)
 
     def restore(self, recipe: Recipe) -> None:
         """Show `recipe` in the form."""
@@ -134,10 +145,10 @@ class GenerationPanel(Panel):
             raise StoreError("There is no picture to use.", "Generate one first.")
         return self.session.catalog.inputs.add(stored.path).digest
 
-    def _body(self, recipe: Recipe) -> Any:
+    def _body(self, recipes: list[Recipe]) -> Any:
         def body(token: CancelToken) -> None:
             listen = self._listen
-            for result in self.session.run([recipe], listen=listen, cancel=token, previews=True):
+            for result in self.session.run(recipes, listen=listen, cancel=token, previews=True):
                 if result.error is not None:
                     raise result.error
                 self.post(f"result {next(self._count)}", result)
