@@ -144,3 +144,26 @@ def write_depth(folder: Path, *, seed: int) -> Path:
     model.save_pretrained(folder)
     DPTImageProcessorPil(size={"height": 28, "width": 28}, ensure_multiple_of=14).save_pretrained(folder)
     return folder
+
+
+def write_control_lora(path: Path, model: Path, *, seed: int) -> Path:
+    """A control LoRA for `write_flux1`, as diffusers names it: a wider input layer, matrices, biases, norms."""
+    from diffusers import FluxTransformer2DModel
+    from safetensors.torch import save_file
+
+    transformer = FluxTransformer2DModel.from_pretrained(model / "transformer", local_files_only=True)
+    chance, tensors = torch.Generator().manual_seed(seed), {}
+    rank = 4
+    for name, part in transformer.named_modules():
+        if name == "x_embedder" or name.endswith((*TARGETS, "norm_out.linear")):
+            columns = 2 * part.in_features if name == "x_embedder" else part.in_features
+            stem = f"transformer.{name}"
+            tensors[f"{stem}.lora_A.weight"] = torch.randn(rank, columns, generator=chance) * columns**-0.5
+            tensors[f"{stem}.lora_B.weight"] = torch.randn(part.out_features, rank, generator=chance) * 0.5
+            tensors[f"{stem}.lora_B.bias"] = torch.randn(part.out_features, generator=chance) * 0.3
+        if name.endswith(("attn.norm_q", "attn.norm_k", "attn.norm_added_q", "attn.norm_added_k")):
+            size = part.weight.shape[0]
+            tensors[f"transformer.{name}.weight"] = 1 + torch.randn(size, generator=chance) * 0.3
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {"format": "pt"})
+    return path

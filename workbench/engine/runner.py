@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
 
@@ -128,10 +128,9 @@ class GroupRunner:
         if self.economy.text_dropped:
             with self._lock:
                 self._registry.drop_text()
-        conditions = [Conditions()] * len(drawing.jobs)
+        start = time.perf_counter()
+        conditions = self._with_less("encode", lambda: self._look(parts, drawing))
         if any(job.recipe.references or job.recipe.image or job.recipe.control for job in drawing.jobs):
-            start = time.perf_counter()
-            conditions = self._with_less("encode", lambda: self._look(parts, drawing))
             drawing.spend("encode", time.perf_counter() - start, range(len(drawing.jobs)))
         pending = self._rows(parts, drawing, texts, conditions)
         while pending and not self._cancel.cancelled:

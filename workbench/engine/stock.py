@@ -121,7 +121,7 @@ class StockRunner:
     def _draw(self, job: Job) -> Outcome:
         model, recipe = self._catalog.model(self._group.model), job.recipe
         for name in ("adapters", "shift", "sigmas", "quantisation"):
-            if getattr(recipe, name):
+            if getattr(recipe, name, None):
                 raise RecipeError(
                     f"{model.name} is drawn by its stock pipeline, which takes no {name} here.",
                     "Leave it out, or use a FLUX model.",

@@ -174,7 +174,8 @@ class ModelCatalog:
         found: dict[str, Path] = {}
         for source in self._sources():
             for name, folder in _candidates(source):
-                found.setdefault(name, folder)
+                if folder.name not in COMPANIONS:
+                    found.setdefault(name, folder)
         return dict(sorted(found.items()))
 
     def _remedy(self, name: str) -> str:

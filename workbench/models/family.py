@@ -17,7 +17,8 @@ class Checkpoint:
     licence: str
     gated: bool  # whether the download needs an account that has accepted the licence
     parameters: float  # transformer parameters, in billions
-    memory_gb: float  # transformer, text encoder and VAE in bfloat16, in 10^9 bytes, without activations
+    memory_gb: float  # transformer, text encoders and VAE in bfloat16, in 10^9 bytes, without activations
+    partner: str = ""  # the same weights before or after step distillation, where both are published
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
-    """Where the tensors of one spelled module go."""
+class Target:
+    """Where the tensors of one spelled module go: modules, their shares of its rows, whether its halves are swapped."""
 
     modules: tuple[str, ...]
     shares: tuple[int, ...]
@@ -96,7 +96,7 @@ def to_changes(
     """
     find = _finder(architecture, modules)
     groups: dict[str, dict[str, Tensor]] = {}
-    targets: dict[str, _Target] = {}
+    targets: dict[str, Target] = {}
     used: set[str] = set()
     for name, tensor in tensors.items():
         key, target = split_key(name), find(name)
@@ -114,6 +114,11 @@ def to_changes(
     return dict(sorted(changes.items())), used
 
 
+def target_of(name: str, architecture: Architecture | None, modules: Iterable[str]) -> Target | None:
+    """The modules that a tensor of this name belongs to, or None."""
+    return _finder(architecture, modules)(name)
+
+
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import safe_open
 
@@ -121,19 +126,19 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {key: stream.get_tensor(key) for key in stream.keys()}, dict(stream.metadata() or {})  # noqa: SIM118
 
 
-def _finder(architecture: Architecture | None, modules: Iterable[str] | None) -> Callable[[str], _Target | None]:
+def _finder(architecture: Architecture | None, modules: Iterable[str] | None) -> Callable[[str], Target | None]:
     """A function from a tensor's name to what it changes."""
     existing = None if modules is None else set(modules)
     flat = {name.replace(".", "_"): name for name in existing or ()}
 
-    def find(name: str) -> _Target | None:
+    def find(name: str) -> Target | None:
         key = split_key(name)
         if key is None:
             return None
         # The transformer's own spelling needs no table: any layer can be changed.
         own = key.module if existing and key.module in existing else flat.get(key.module)
         if own is not None:
-            return _Target((own,), (1,), False)
+            return Target((own,), (1,), False)
         place = None if architecture is None else place_of(key, architecture)
         if place is None or architecture is None:
             return None
@@ -147,17 +152,17 @@ def _is_diffusers(module: str, architecture: Architecture) -> bool:
     return (architecture.find(module) or architecture.find_flat(module)) is not None
 
 
-def _target(place: Place, *, xlabs: bool, diffusers: bool) -> _Target:
+def _target(place: Place, *, xlabs: bool, diffusers: bool) -> Target:
     modules, shares = place.diffusers(), place.layer.shares
     if xlabs and len(modules) == 4:  # x-flux leaves the feed-forward rows of a single block's fused matrix out
         modules, shares = modules[:3], shares[:3]
     if len(modules) == 1:
         shares = (1,)
-    return _Target(modules, shares, place.layer.swapped and not diffusers)
+    return Target(modules, shares, place.layer.swapped and not diffusers)
 
 
 def _build(
-    source: str, spelled: str, target: _Target, parts: Mapping[str, Tensor], settings: Mapping[str, Any]
+    source: str, spelled: str, target: Target, parts: Mapping[str, Tensor], settings: Mapping[str, Any]
 ) -> Change:
     kinds = {part.partition("_")[0] for part in parts} - {"alpha", "magnitude"}
     if {"down", "up"} & kinds:
@@ -187,7 +192,7 @@ def _kronecker_scale(
 
 
 def _low_rank(
-    source: str, spelled: str, target: _Target, parts: Mapping[str, Tensor], settings: Mapping[str, Any]
+    source: str, spelled: str, target: Target, parts: Mapping[str, Tensor], settings: Mapping[str, Any]
 ) -> LowRank:
     if "down" not in parts or "up" not in parts:
         raise _half(source, spelled)
@@ -224,7 +229,7 @@ def _factor(source: str, spelled: str, parts: Mapping[str, Tensor], name: str) -
     return pair
 
 
-def _place(source: str, spelled: str, change: Change, target: _Target) -> dict[str, Change]:
+def _place(source: str, spelled: str, change: Change, target: Target) -> dict[str, Change]:
     """The change of each module, cut from the rows of a fused one."""
     if target.swapped:
         change = change.swapped()

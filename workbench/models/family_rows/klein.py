@@ -56,15 +56,29 @@ _KLEIN = Family(
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType(
         {
-            "FLUX.2-klein-4B": Checkpoint("black-forest-labs/FLUX.2-klein-4B", True, "Apache-2.0", False, 3.88, 16.0),
+            "FLUX.2-klein-4B": Checkpoint(
+                "black-forest-labs/FLUX.2-klein-4B", True, "Apache-2.0", False, 3.88, 16.0, "FLUX.2-klein-base-4B"
+            ),
             "FLUX.2-klein-base-4B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-base-4B", False, "Apache-2.0", False, 3.88, 16.0
+                "black-forest-labs/FLUX.2-klein-base-4B", False, "Apache-2.0", False, 3.88, 16.0, "FLUX.2-klein-4B"
             ),
             "FLUX.2-klein-9B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-9B", True, "FLUX Non-Commercial", True, 9.08, 34.7
+                "black-forest-labs/FLUX.2-klein-9B",
+                True,
+                "FLUX Non-Commercial",
+                True,
+                9.08,
+                34.7,
+                "FLUX.2-klein-base-9B",
             ),
             "FLUX.2-klein-base-9B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-base-9B", False, "FLUX Non-Commercial", True, 9.08, 34.7
+                "black-forest-labs/FLUX.2-klein-base-9B",
+                False,
+                "FLUX Non-Commercial",
+                True,
+                9.08,
+                34.7,
+                "FLUX.2-klein-9B",
             ),
         }
     ),
@@ -93,8 +107,8 @@ _KLEIN_NANO = Family(
     adapter_targets=_KLEIN_TARGETS,
     checkpoints=MappingProxyType(
         {
-            "klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025),
-            "klein-nano": Checkpoint("", True, "Apache-2.0", False, 0.005, 0.025),
+            "klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025, "klein-nano"),
+            "klein-nano": Checkpoint("", True, "Apache-2.0", False, 0.005, 0.025, "klein-nano-base"),
         }
     ),
 )
