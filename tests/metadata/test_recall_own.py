@@ -33,6 +33,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "height": st.integers(16, 8192),
     "steps": st.integers(1, 1000),
     "guidance_scale": st.floats(0, 100),
+    "true_cfg_scale": st.floats(0, 100),
     "shift": st.floats(0.01, 100),
     "sigmas": LEVELS,
     "max_sequence_length": st.integers(8, 4096),
@@ -44,6 +45,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "image": NAMES,
     "strength": st.floats(0, 1),
     "mask": NAMES,
+    "quantisation": st.sampled_from(["int8", "fp8", "nf4"]),
+    "control": NAMES,
+    "control_type": st.sampled_from(["canny", "depth", "map"]),
     "margins": st.tuples(*[st.integers(0, 8192)] * 4),
 }
 RECIPES = st.fixed_dictionaries({}, optional=FIELDS).map(Recipe.parse)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from workbench.errors import GridError, nearest
+from workbench.grid.dynamic import KINDS, unfold
 from workbench.grid.labels import in_words, short
 from workbench.grid.ranges import MAX_VALUES
 
@@ -105,15 +106,17 @@ def parse_axis(written: Axis | Mapping[str, Any], number: int) -> Axis:
 
     Raises:
         GridError: no kind or two, an unknown key, a missing one.
+        DynamicPromptError: a dynamic prompt or prompt list that cannot be read.
     """
     if isinstance(written, Axis):
         return written
     if not isinstance(written, Mapping):
         raise GridError(f"Axis {number} is {written!r}, not a mapping.", "Write 'field: steps' and 'values: 4-28 [4]'.")
+    written = unfold(written, number)
     kinds = [key for key in _KINDS if key in written]
     if len(kinds) != 1:
         what = f"is of the kinds {' and '.join(kinds)} at once" if kinds else "does not say what it changes"
-        raise GridError(f"Axis {number} {what}.", f"Give it exactly one of: {', '.join(_KINDS)}.")
+        raise GridError(f"Axis {number} {what}.", f"Give it exactly one of: {', '.join([*_KINDS, *KINDS])}.")
     try:
         return _KINDS[kinds[0]].model_validate(dict(written))
     except ValidationError as error:

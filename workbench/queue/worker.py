@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled, StoreError, WorkbenchError
-from workbench.logs import get_logger
+from workbench.logs import context, get_logger
 from workbench.queue import claims, control
 from workbench.queue.bus import Name, QueueEvent
 from workbench.queue.claims import Claim, LostError
@@ -116,7 +116,8 @@ class Worker:
                 while not self._stop.is_set():
                     taken = self._claim(pulse)
                     if taken:
-                        self._work(taken, pulse)
+                        with context(worker=pulse.worker, jobs=[each.job for each in taken]):
+                            self._work(taken, pulse)
                     elif until_done and self._done():
                         return
                     else:
@@ -214,6 +215,7 @@ class Worker:
             )
 
         taken = self._patiently(lambda: self._database.write(body))
+        get_logger("queue").info("job over", job=claim.job, recipe=(outcome.digest or "")[:12], error=error)
         if taken and error is not None:
             self._tell("failed", claim, reason=str(error))
         elif taken:
