@@ -83,7 +83,7 @@ EXPECTED: dict[str, tuple[str, str, tuple[str, ...], str, str, str, float]] = {
     "flux2-vae-diffusers": ("vae", "flux2-vae", ("FLUX.2", "FLUX.3"), "diffusers", "float32", "", 0.08),
     "sd-vae-ldm": ("vae", "sd-vae", ("SD 1.5", "SD-XL"), "ldm", "float32", "", 0.08),
     "sdxl-vae-diffusers": ("vae", "sd-vae", ("SD 1.5", "SD-XL"), "diffusers", "float32", "", 0.08),
-    "flux1-redux-dev": ("redux", "flux1", ("Redux-dev",), "bfl", "bfloat16", "", 0.06),
+    "flux1-redux-dev": ("redux", "flux1", ("Redux-dev",), "diffusers", "bfloat16", "", 0.06),
     "flux1-ip-adapter-xlabs": ("ip-adapter", "flux1", ("XLabs",), "xlabs", "bfloat16", "", 0.49),
     "flux1-controlnet-diffusers": ("control", "flux1", ("ControlNet",), "diffusers", "bfloat16", "", 2.14),
     "flux1-controlnet-union-diffusers": ("control", "flux1", ("union ControlNet",), "diffusers", "bfloat16", "", 3.30),

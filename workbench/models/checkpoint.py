@@ -120,13 +120,18 @@ def component_weights(folder: Path) -> list[Path]:
                 raise ModelError(f"The index {index} names {path.name!r}, which is no safetensors file of it.", _AGAIN)
             read_header(path)
         return paths
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")])
     if not files:
         for path in sorted(folder.iterdir()):
             refuse_pickle(path)
         raise ModelError(f"The model component {folder} has no weights.", "Copy the whole model folder again.")
     for path in files:
-        read_header(path)
+        if path.suffix == ".gguf":
+            from workbench.models.identify import read
+
+            read(path)
+        else:
+            read_header(path)
     return files
 
 

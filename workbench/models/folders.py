@@ -8,11 +8,16 @@ from typing import Any
 import yaml
 
 from workbench.errors import ModelError
-from workbench.models.checkpoint import INDEXES, deciding_files, index_of, read_header, read_json
+from workbench.models.checkpoint import INDEXES, deciding_files, index_of, read_json
 from workbench.models.families import FAMILIES, Family
 from workbench.models.fingerprint import FileHashes
+from workbench.models.identify.header import read
+from workbench.models.identify.precision import numbers
 from workbench.models.model import Model
 from workbench.recipe import Precision
+
+SOURCE = "workbench-source.json"
+"""File in a model's folder that says where it came from."""
 
 
 def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) -> Model:
@@ -24,7 +29,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
     index = read_json(index_of(folder) or folder / INDEXES[0])
     family = _family(folder, index)
     files = deciding_files(folder, family.stored)
-    weights = [path for path in files if path.suffix == ".safetensors"]
+    weights = [path for path in files if path.suffix in (".safetensors", ".gguf")]
     transformer = [path for path in weights if path.parent.name == family.denoiser]
     return Model(
         name=name,
@@ -32,8 +37,8 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
         family=family,
         is_distilled=bool(index.get("is_distilled", False)) if family.distilled is None else family.distilled,
         precision=precision,
-        revision=folder.name if folder.parent.name == "snapshots" else "",
-        parameters=sum(_elements(entry["shape"]) for path in transformer for entry in read_header(path).values()),
+        revision=_revision(folder),
+        parameters=sum(numbers(read(path)).parameters for path in transformer),
         weight_bytes=sum(path.stat().st_size for path in weights),
         max_sequence_length=_text_length(folder, family),
         _files=tuple(files),
@@ -88,8 +93,9 @@ def _text_length(folder: Path, family: Family) -> int:
         return family.max_sequence_length
 
 
-def _elements(shape: list[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
+def _revision(folder: Path) -> str:
+    """The commit that a folder of the hub's cache is named by, or that `workbench models pull` wrote down."""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    note = folder / SOURCE
+    return str(read_json(note).get("revision", "")) if note.is_file() else ""

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.models.checkpoint import component_weights
 from workbench.models.families import Family
+from workbench.models.single import load_single, plain
 from workbench.models.trunks import chat_tokenizer, language_trunk
 
 Loader = Callable[[Path, torch.dtype, Family], Any]
@@ -33,9 +35,13 @@ def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any
     import transformers
 
     if hasattr(diffusers, cls):
+        found: Any = getattr(diffusers, cls)
+        (path, *others) = component_weights(folder)
+        if not others and not plain(path):
+            return load_single(found, folder, path, dtype)
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
-        return getattr(diffusers, cls).from_pretrained(folder, **options)
-    found: Any = getattr(transformers, cls)
+        return found.from_pretrained(folder, **options)
+    found = getattr(transformers, cls)
     if issubclass(found, nn.Module):
         return found.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
     return found.from_pretrained(folder, local_files_only=True)

@@ -144,7 +144,7 @@ def redux(tensors: Tensors) -> Found | None:
     """The image embedder of FLUX.1 Redux."""
     if not {"redux_up.weight", "redux_down.weight"} <= tensors.keys():
         return None
-    return Found("redux", "flux1", ("Redux-dev",), "bfl", {"image": shape(tensors, "redux_up.weight")[-1]})
+    return Found("redux", "flux1", ("Redux-dev",), "diffusers", {"image": shape(tensors, "redux_up.weight")[-1]})
 
 
 def ip_adapter(tensors: Tensors) -> Found | None:
