@@ -1,10 +1,10 @@
 """Kills workers at random moments while they draw a grid with a real engine, until it is done; then counts.
 
-    python benchmarks/queue_kills.py [--kills 200] [--jobs 400] [--model NAME] [--home DIR] [--json FILE]
+    python benchmarks/queue_kills.py [--kills 200] [--jobs 500] [--model NAME] [--json FILE]
 
-The process forks its workers after it has loaded the model, so that a killed one is replaced at once and kills hit the
-drawing, not the loading. At the end every job must be completed and every picture be there, drawn once; some are compared
-with ones that were drawn without any kill.
+A worker is killed when it has completed none to four jobs and a random moment has passed. They are forked after the model
+was loaded, so that a killed one is replaced at once and kills hit the drawing, not the loading. At the end every job must
+be completed and every picture be there, drawn once; some are compared with ones that were drawn without any kill.
 """
 
 from __future__ import annotations
@@ -85,12 +85,10 @@ def main() -> None:
     """Kill, finish, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=400)
+    parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--model", default="klein-nano-base")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--patience", type=float, default=2.0, help="Longest life of a worker in seconds after its first claim."
-    )
+    parser.add_argument("--longest", type=float, default=0.5, help="Seconds from a completed job to the kill, at most.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -106,9 +104,10 @@ def main() -> None:
         started, kills, hit = time.monotonic(), 0, 0
         while kills < options.kills and sum(queue.counts()[state] for state in ("pending", "running")):
             worker = fork_worker(home, log, warm.engine)
-            while not queue.counts()["running"]:
-                time.sleep(0.005)
-            time.sleep(draw.uniform(0, options.patience))
+            enough = queue.counts()["completed"] + draw.choice((0, 1, 2, 4))
+            while (now := queue.counts())["completed"] < enough and now["pending"] + now["running"]:
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, options.longest))
             os.kill(worker, signal.SIGKILL)
             os.waitpid(worker, 0)
             kills += 1

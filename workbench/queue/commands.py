@@ -80,7 +80,10 @@ class Command:
             if context.token.cancelled:
                 raise Cancelled("The job was stopped.", "Retry it to go on.")
             if process.returncode:
-                raise JobError(f"{self.module} ended with {process.returncode}: {_last_words(output)}", "See above.")
+                raise JobError(
+                    f"{self.module} ended with {process.returncode}: {_last_words(output)}",
+                    "Submit it again, corrected, or retry it.",
+                )
 
     def _follow(self, process: subprocess.Popen[bytes], payload: dict[str, Any], context: Context) -> None:
         assert process.stdin is not None
