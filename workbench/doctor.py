@@ -186,6 +186,14 @@ def _models(settings: Settings) -> Iterator[Check]:
     yield Check("adapters", str(len(catalog.adapters())))
 
 
+@section("extras")
+def _extras(_settings: Settings) -> Iterator[Check]:
+    from workbench._capabilities import features
+
+    for name, feature in features().items():
+        yield Check(name, "installed" if feature["available"] else f"lacks {', '.join(feature['missing'])}")
+
+
 @section("settings")
 def _settings_section(settings: Settings) -> Iterator[Check]:
     for one in origins():

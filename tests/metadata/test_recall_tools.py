@@ -93,9 +93,15 @@ def test_invokeai() -> None:
 def test_invokeai_2() -> None:
     found = recall(samples.png({"sd-metadata": samples.dumps(samples.INVOKE_LEGACY)}))
     assert found.recipe == Recipe(
-        prompt="Underwater city", width=512, height=512, seed=916798825, steps=50, guidance_scale=7.5
+        model="stable-diffusion-v1-5",
+        prompt="Underwater city",
+        width=512,
+        height=512,
+        seed=916798825,
+        steps=50,
+        guidance_scale=7.5,
     )
-    assert reasons(found).keys() == {"model_weights", "sampler", "perlin"}
+    assert reasons(found).keys() == {"sampler", "perlin"}
 
 
 def test_an_invokeai_graph_alone() -> None:
@@ -184,13 +190,15 @@ def test_image_to_image_names_the_picture_and_the_share() -> None:
         ("unet\\flux-2-klein-base-4b-fp8.safetensors", "FLUX.2-klein-base-4B"),
         ("flux2_klein_9b_Q4_K_S.gguf", "FLUX.2-klein-9B"),
         ("FLUX.2-klein-9B (Diffusers)", "FLUX.2-klein-9B"),
+        ("sd_xl_base_1.0.safetensors", "stable-diffusion-xl-base-1.0"),
+        ("flux1-dev-kontext_fp8_scaled.safetensors", "FLUX.1-Kontext-dev"),
         ("klein", None),
         ("flux", None),
         ("my-flux-2-klein-4b-merge", None),
         ("fp8", None),
         ("", None),
         ("/", None),
-        ("sdxl_base_1.0", None),
+        ("sdxl_finetune_1.0", None),
     ],
 )
 def test_names_are_mapped_where_it_is_certain(name: str, expected: str | None) -> None:

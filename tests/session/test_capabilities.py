@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,12 @@ def test_capabilities_are_those_of_the_tables(tmp_path: Path, tiny_klein: Any, m
     assert {"image-to-image", "edit"} <= set(found["tasks"])
     assert found["features"].keys() >= {"lab", "train", "evals"}
     assert found["features"]["train"]["available"] == (not found["features"]["train"]["missing"])
+
+
+def test_capabilities_need_no_torch() -> None:
+    code = "import sys, workbench; workbench.capabilities(); print('torch' in sys.modules, 'diffusers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

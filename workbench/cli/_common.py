@@ -53,7 +53,7 @@ def guard(command: Callable[P, R]) -> Callable[P, R]:
             complain("Interrupted; what was finished is kept.")
             raise typer.Exit(INTERRUPTED) from None
         except WorkbenchError as error:
-            complain(f"Error: {error}")
+            complain(f"Error: {error} [{error.code}]")
             raise typer.Exit(BAD_INPUT) from None
 
     return guarded

@@ -72,11 +72,18 @@ def read_parameters(text: str, draft: Draft) -> Recalled:
             draft.adapter(name, weight, name="Adapters")
     for name, value in pairs.items():
         if name not in _HANDLED | _SILENT and str(value).strip():
-            draft.leave_out(name, value, _REASONS.get(name, "a recipe has no such field"))
+            draft.leave_out(name, value, _reason(name, pairs))
     if int_of(pairs.get("Batch size")) > 1:
         draft.note("The picture was one of a batch; the tool counts the seed up within a batch.")
     draft.note("The same seed gives other noise here than in the tool that made the picture.")
     return draft.finish(details={"version": str(pairs.get("Version", ""))})
+
+
+def _reason(name: str, pairs: dict[str, Any]) -> str:
+    second = any(key.startswith("Hires") for key in pairs)
+    if name.startswith("Hires") or (second and name == "Denoising strength"):
+        return "it belongs to a second pass, and a recipe draws once"
+    return _REASONS.get(name, "a recipe has no such field")
 
 
 def split_parameters(text: str) -> tuple[str, str, dict[str, Any]]:
@@ -171,12 +178,12 @@ def guidance(draft: Draft, real: tuple[str, Any], embedded: tuple[str, Any]) -> 
 
 
 def sampling(draft: Draft, sampler: tuple[str, Any], schedule: tuple[str, Any]) -> None:
-    """Sampler and schedule, by name: Euler over the model's own shifted schedule is what the workbench does."""
+    """Sampler and schedule, by name: what is not Euler steps over even noise levels is written down."""
     for (name, value), known in ((sampler, EULER), (schedule, EVEN)):
         if value is None or not str(value).strip():
             continue
         if str(value).strip().lower().replace("_", " ") not in {each.replace("_", " ") for each in known}:
-            draft.leave_out(name, value, "pictures are drawn with Euler steps over the model's own noise levels")
+            draft.leave_out(name, value, "a recipe names none: the model's own is used")
 
 
 def is_one(value: Any) -> bool:

@@ -101,6 +101,8 @@ class _Reader:
         guider = self.graph.source(node, "guider") or node
         if "cfg" in guider.inputs:
             self.real = ("cfg", value(guider, "cfg"))
+            if self.real[1] is None:
+                self.draft.leave_out(f"{guider.kind} cfg", guider.inputs["cfg"], "it is computed by other nodes")
         positive = "conditioning" if guider.kind == "BasicGuider" else "positive"
         self._prompt("prompt", guider, positive)
         if positive == "positive" and not is_one(self.real[1]):
@@ -208,7 +210,9 @@ class _Reader:
         port = _LOADERS[node.kind]
         self.draft.model(self.graph.value(node, port), name=port)
         if (dtype := self.graph.value(node, "weight_dtype")) not in (None, "default"):
-            self.draft.leave_out("weight_dtype", dtype, "weights are computed with in the recipe's precision")
+            self.draft.leave_out(
+                "weight_dtype", dtype, "weights are kept as their file has them; set precision or quantisation"
+            )
 
     def _patch(self, node: Node) -> None:
         """A node between loader and sampler that changes how the model is sampled."""

@@ -26,6 +26,16 @@ _PRECISION = re.compile(
 )
 
 
+# Files and presets under which a checkpoint is published besides its repository's name.
+_ALSO = {
+    "flux1-dev-kontext": "FLUX.1-Kontext-dev",  # Comfy-Org
+    "sd_xl_base_1.0": "stable-diffusion-xl-base-1.0",  # Stability AI
+    "v1-5-pruned-emaonly": "stable-diffusion-v1-5",  # Runway
+    "v1-5-pruned": "stable-diffusion-v1-5",
+    "stable-diffusion-1.5": "stable-diffusion-v1-5",  # InvokeAI 2
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A model of ours that another tool's name means."""
@@ -97,4 +107,7 @@ def _published() -> Mapping[str, str]:
         for name, checkpoint in family.checkpoints.items():
             for spelling in {name, checkpoint.repository.rpartition("/")[2]} - {""}:
                 seen.setdefault(key(spelling), set()).add(name)
-    return {spelling: names.pop() for spelling, names in seen.items() if len(names) == 1}
+    for spelling, name in _ALSO.items():
+        if key(name) in seen:
+            seen[key(spelling)] = seen[key(name)]
+    return {spelling: next(iter(names)) for spelling, names in seen.items() if len(names) == 1}
