@@ -43,3 +43,27 @@ def test_a_damaged_file_is_one_line(cli: Any, tmp_path: Path) -> None:
 
 def test_list_is_the_same_as_no_command(cli: Any) -> None:
     assert cli("models", "list", "--json").stdout == cli("models", "--json").stdout
+
+
+def test_a_file_is_added_on_top_of_a_model_and_removed(cli: Any, home: Path) -> None:
+    vae = NANO / "vae" / "diffusion_pytorch_model.safetensors"
+    transformer = NANO / "transformer" / "diffusion_pytorch_model.safetensors"
+    done = cli("models", "add", str(transformer), "--base", "klein-nano-base", "--name", "mixed", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["path"] == str(home / "models" / "mixed")
+    assert "mixed" in {row["name"] for row in json.loads(cli("models", "--json").stdout)}
+    again = cli("models", "add", str(vae), "--base", "klein-nano", "--name", "mixed")
+    assert (again.exit_code, "already" in again.stderr) == (2, True)
+    assert cli("models", "remove", "mixed").stdout.startswith("Removed mixed, 0.0")
+    assert cli("models", "remove", "klein-nano").exit_code == 2
+
+
+def test_pull_says_what_is_wrong_in_one_line(cli: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = cli("models", "pull", "black-forest-labs/FLUX.2-klein-4B")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(
+        "Error: black-forest-labs/FLUX.2-klein-4B cannot be downloaded: HF_HUB_OFFLINE is set. "
+        "Unset it to use the network."
+    )
+    assert len(done.stderr.splitlines()) == 1

@@ -1,9 +1,12 @@
-"""`workbench models ...`: what there is, and what a file is."""
+"""`workbench models ...`: what there is, what a file is, what comes and goes."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +22,10 @@ from workbench.cli._common import (
     print_table,
 )
 
-app = typer.Typer(help="Models: what there is, and what a file is.", rich_markup_mode=None)
+if TYPE_CHECKING:
+    from workbench.models.catalog import ModelCatalog
+
+app = typer.Typer(help="Models: what there is, what a file is, what comes and goes.", rich_markup_mode=None)
 
 
 @app.callback(
@@ -99,6 +105,99 @@ def inspect(
         print_table(["file", "what"], [(Path(row["path"]).name, row["sentence"]) for row in rows])
     if not known:
         raise typer.Exit(CHECK_FAILED)
+
+
+@app.command(
+    "pull",
+    epilog=example(
+        "workbench models pull black-forest-labs/FLUX.2-klein-4B",
+        "workbench models pull city96/FLUX.1-dev-gguf --file flux1-dev-Q4_0.gguf",
+    ),
+)
+@guard
+def pull(
+    name: Annotated[str, typer.Argument(metavar="ORG/NAME[@REVISION]", show_default=False)],
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Only this file, to be added with `models add`.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Download a model from the Hugging Face hub.
+
+    Only configurations and safetensors files are taken. What is interrupted goes on where it stopped when it is run again.
+    """
+    from workbench.models.sources.hub import pull as download
+
+    catalog = _catalog(home)
+    with _transfer(name) as listen:
+        path = download(catalog, name, file=file, listen=listen)
+    if json:
+        print_json({"path": str(path)})
+    else:
+        typer.echo(str(path))
+
+
+@app.command("add", epilog=example("workbench models add flux1-dev-Q4_0.gguf --base FLUX.1-dev --name dev-q4"))
+@guard
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Safetensors or GGUF.", show_default=False)],
+    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="Model that gives everything else.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the result.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a model of a single file (transformer or VAE) and of a model that gives the rest.
+
+    What is taken from the other model is linked where the disk can, so the result takes the space of the file alone.
+    """
+    from workbench.models.sources.files import add as install
+
+    folder = install(_catalog(home), file, base, name)
+    if json:
+        print_json({"name": name, "path": str(folder)})
+    else:
+        typer.echo(str(folder))
+
+
+@app.command("remove", epilog=example("workbench models remove dev-q4"))
+@guard
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete a model from the workbench's home; models elsewhere are left alone."""
+    from workbench.models.sources.files import remove as delete
+
+    freed = delete(_catalog(home), name)
+    if json:
+        print_json({"name": name, "bytes": freed})
+    else:
+        typer.echo(f"Removed {name}, {freed / 1e9:.2f} GB.")
+
+
+def _catalog(home: Path | None) -> ModelCatalog:
+    from workbench.models.catalog import ModelCatalog
+    from workbench.settings import settings
+
+    chosen = settings(home=home)
+    return ModelCatalog(chosen.home, chosen.models, device=chosen.device)
+
+
+@contextmanager
+def _transfer(label: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress bar of bytes on stderr; None when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda name, done, total: bar.update(task, completed=done, total=total, description=name)
 
 
 def _cell(value: object) -> str:
