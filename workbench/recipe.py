@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from workbench.block_weights import spread
-from workbench.conditions import Margins, PictureFacts, PictureName, Reference, References, Sigmas, Task, fill
+from workbench.conditions import Margins, PictureName, Reference, References, Sigmas, Task, fill
 from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
 from workbench.errors import RecipeError, nearest
+from workbench.known import Catalog, Defaults, Precision, Quantisation
 
-Precision = Literal["float32", "bfloat16"]
-Quantisation = Literal["int8", "fp8", "nf4"]
+__all__ = [
+    "DEFAULT_MODEL", "Adapter", "Catalog", "Defaults", "Precision", "Quantisation", "Recipe", "ResolvedRecipe",
+    "dump_yaml", "resolve",
+]  # fmt: skip
 
 DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
@@ -192,124 +195,6 @@ def dump_yaml(value: Any, **style: Any) -> str:
     """
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, **style) if "\x85" in text else text
-
-
-class Defaults(Protocol):
-    """What `resolve` needs to know of a model; `workbench.models.Model` provides it."""
-
-    @property
-    def name(self) -> str:
-        """Name in the catalog."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the files that decide pixels."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Default width in pixels."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Default height in pixels."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Default number of denoising steps."""
-        ...
-
-    @property
-    def guidance_scale(self) -> float:
-        """Default guidance scale."""
-        ...
-
-    @property
-    def max_sequence_length(self) -> int:
-        """Text tokens read, padding included."""
-        ...
-
-    @property
-    def size_multiple(self) -> int:
-        """Width and height are multiples of this."""
-        ...
-
-    @property
-    def min_side(self) -> int:
-        """Smallest width and height in pixels."""
-        ...
-
-    @property
-    def max_side(self) -> int:
-        """Largest width and height in pixels."""
-        ...
-
-    @property
-    def max_pixels(self) -> int:
-        """Largest product of width and height."""
-        ...
-
-    @property
-    def is_distilled(self) -> bool:
-        """Whether guidance has no effect."""
-        ...
-
-    @property
-    def embeds_guidance(self) -> bool:
-        """Whether the guidance scale is an input of the transformer, not a second pass."""
-        ...
-
-    @property
-    def true_cfg(self) -> bool:
-        """Whether it takes `true_cfg_scale`."""
-        ...
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether its stock pipeline draws, for comparison."""
-        ...
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What it can do."""
-        ...
-
-    @property
-    def max_references(self) -> int:
-        """Most references of one picture."""
-        ...
-
-    def reference_size(self, width: int, height: int, *, alone: bool = False) -> tuple[int, int]:
-        """The size in pixels at which a reference of this size, alone or among others, is read when it is fitted."""
-        ...
-
-    @property
-    def precision(self) -> Precision:
-        """Default arithmetic."""
-        ...
-
-
-class Catalog(Protocol):
-    """Finds models and adapters by name; `workbench.models.catalog` provides it."""
-
-    def model(self, name: str) -> Defaults:
-        """The model called `name`."""
-        ...
-
-    def adapter_fingerprint(self, name: str) -> str:
-        """SHA-256 of the adapter called `name`."""
-        ...
-
-    def companion_fingerprint(self, name: str) -> str:
-        """SHA-256 over the files of a model that others need: Redux, a depth estimator."""
-        ...
-
-    def picture(self, name: str, *, mask: bool = False) -> PictureFacts:
-        """The input picture at the path `name` or of the digest `name`, kept among the inputs; a mask as grey levels."""
-        ...
 
 
 class ResolvedRecipe(BaseModel):

@@ -10,9 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import write_adapter
 from tests.engine.pictures import difference, draw
 from tests.flux1_models import stock, write_flux1
 from workbench.engine import Engine
+from workbench.engine.decode import decode
+from workbench.engine.kinds.flux1 import Flux1, moments, sample
 from workbench.engine.text import encode, tokenize
 from workbench.errors import RecipeError
 from workbench.models import ModelCatalog
@@ -193,3 +196,53 @@ def test_a_picture_does_not_depend_on_its_neighbours(catalog: ModelCatalog, engi
     for index, recipe in enumerate(recipes):
         (result,) = alone.run([recipe])
         assert difference(together[index].picture, result.picture) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
+def test_adapters_equal_the_pipeline(catalog: ModelCatalog, tmp_path: Path) -> None:
+    model = catalog.model("dev")
+    path = write_adapter(tmp_path / "plain.safetensors", model.path, rank=4, seed=1)
+    pipe = stock(model, "FluxPipeline")
+    pipe.load_lora_weights(path, adapter_name="plain")
+    pipe.set_adapters("plain", -0.7)
+    recipe = base("dev", adapters=[{"name": str(path), "weight": -0.7}])
+    results = list(Engine(catalog, device="cpu").run([recipe, base("dev")]))
+    with_it, without = sorted(results, key=lambda result: result.index)
+    expected = pipe(**given(recipe, width=64, height=96)).images[0]
+    assert difference(with_it.picture, expected) <= 1
+    assert difference(with_it.picture, without.picture) > 5
+
+
+def test_strength_0_is_the_image_through_the_vae(engine: Engine, catalog: ModelCatalog, photo: Path) -> None:
+    """The pipelines refuse it; here it shows what the VAE makes of the image."""
+    (result,) = engine.run([base("dev", image=photo, strength=0, width=96, height=64)])
+    parts = load(catalog.model("dev"), "float32", CPU)
+    seen = sample(moments(parts, Image.open(photo)), torch.Generator().manual_seed(5))
+    assert difference(result.picture, decode(parts, Flux1().from_vae(parts, seen), 4, 6)) == 0
+    (again,) = engine.run([base("dev", image=photo, strength=0, width=96, height=64, prompt="blue", steps=9)])
+    assert difference(result.picture, again.picture) == 0
+
+
+def test_kontext_edits_inside_a_mask(engine: Engine, photo: Path, tmp_path: Path) -> None:
+    levels = np.zeros((64, 96), np.uint8)
+    levels[10:50, 30:70] = 255
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    size = {"width": None, "height": None}
+    fields = {"image": photo, "mask": tmp_path / "mask.png", "references": [{"picture": str(photo), "size": "exact"}]}
+    (result,) = engine.run([base("kontext", **fields, **size)])
+    assert result.picture is not None
+    ours, given_ = np.asarray(result.picture, int), np.asarray(Image.open(photo), int)
+    assert (ours[levels == 0] == given_[levels == 0]).all()
+    assert np.abs(ours - given_)[levels == 255].mean() > 5
+
+
+def test_references_and_their_number_are_limited(catalog: ModelCatalog, photo: Path) -> None:
+    with pytest.raises(RecipeError, match=r"dev cannot do edit\..*flux2-klein"):
+        resolve(base("dev", references=[photo]), catalog)
+    with pytest.raises(RecipeError, match="2 references, more than kontext takes"):
+        resolve(base("kontext", references=[photo, photo]), catalog)
+
+
+def test_text_that_is_not_read_is_told(engine: Engine) -> None:
+    (result,) = engine.run([base("dev", prompt="red " * 40, steps=1)])
+    assert any("tokens were not read" in warning for warning in result.warnings)

@@ -15,7 +15,7 @@ of model is refused by name; tensors that belong to no layer of the transformer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from workbench.block_weights import multiplier, stack_of
 from workbench.errors import ModelError
+from workbench.models.beside import Beside
 from workbench.models.dialects.changes import Change
 from workbench.models.dialects.extras import input_width, read_extras
 from workbench.models.dialects.identify import Identity, width_of
@@ -72,14 +73,12 @@ class AdapterMerger:
     """
 
     def __init__(self, transformer: nn.Module) -> None:
-        self._transformer = transformer
+        self._beside = Beside(transformer)
         self._layers: dict[str, nn.Linear | PackedLinear] = {
             name: part for name, part in transformer.named_modules() if isinstance(part, nn.Linear | PackedLinear)
         }
         self._pristine: dict[str, Tensor] = {}
         self._totals: dict[str, Tensor] = {}  # float32 sums, alive only inside `apply`
-        self._kept: dict[str, Tensor] = {}  # biases and norms before the adapters, by parameter name
-        self._input: nn.Linear | None = None  # the input layer before a control LoRA widened it
         self._applied: tuple[AdapterFile, ...] = ()
         self.reports: tuple[AdapterReport, ...] = ()  # of the adapters that act, in order
 
@@ -98,7 +97,7 @@ class AdapterMerger:
         if wanted == self._applied:
             return
         self._restore()
-        self._widen(max((input_width(file.path) for file in wanted), default=0))
+        self._show_input(self._beside.widen(max((input_width(file.path) for file in wanted), default=0)))
         try:
             self._merge(wanted)
         except ModelError:
@@ -156,56 +155,19 @@ class AdapterMerger:
             return frozenset()
         extras = read_extras(file.path, got.unmatched, architecture, shapes, got.changes)
         for name, bias in extras.biases.items():
-            self._change(f"{name}.bias", lambda old, bias=bias: old + file.weight * bias)
+            self._beside.move(f"{name}.bias", bias, file.weight, whole=False)
         for name, scale in extras.norms.items():
-            self._change(f"{name}.weight", lambda old, scale=scale: old + file.weight * (scale - old))
+            self._beside.move(f"{name}.weight", scale, file.weight, whole=True)
         return extras.used
 
-    def _change(self, name: str, new: Callable[[Tensor], Tensor]) -> None:
-        """Give a parameter a new value, made from its present one in float32 on the CPU."""
-        try:
-            parameter = self._transformer.get_parameter(name)
-        except AttributeError:
-            raise ModelError(f"The model has no {name}, which the adapter changes.", "Use another adapter.") from None
-        with torch.no_grad():
-            self._kept.setdefault(name, parameter.detach().clone())
-            value = new(parameter.float().cpu())
-            if value.shape != parameter.shape:
-                raise ModelError(
-                    f"The adapter changes {name} of {tuple(parameter.shape)} values by {tuple(value.shape)}.",
-                    "Use an adapter trained on this model.",
-                )
-            parameter.copy_(value)
-
-    def _widen(self, channels: int) -> None:
-        """Let the input layer read `channels`, the new ones without effect until an adapter says more."""
-        old = self._layers.get("x_embedder")
-        if not isinstance(old, nn.Linear) or channels != 2 * old.in_features:
-            return
-        wide = nn.Linear(
-            channels, old.out_features, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype
-        ).requires_grad_(requires_grad=False)
-        with torch.no_grad():
-            wide.weight.zero_()
-            wide.weight[:, : old.in_features] = old.weight
-            if old.bias is not None:
-                wide.bias.copy_(old.bias)
-        self._input = old
-        self._put_input(wide)
-
-    def _put_input(self, layer: nn.Linear) -> None:
-        self._layers["x_embedder"] = layer
-        self._transformer.x_embedder = layer
+    def _show_input(self, layer: nn.Linear | None) -> None:
+        """Take note of the transformer's input layer, where it was exchanged."""
+        if layer is not None:
+            self._pristine.pop("x_embedder", None)
+            self._layers["x_embedder"] = layer
 
     def _restore(self) -> None:
-        with torch.no_grad():
-            for name, value in self._kept.items():
-                self._transformer.get_parameter(name).copy_(value)
-        self._kept.clear()
-        if self._input is not None:
-            self._pristine.pop("x_embedder", None)
-            self._put_input(self._input)
-            self._input = None
+        self._show_input(self._beside.restore())
         with torch.no_grad():
             for name, layer in self._layers.items():
                 if isinstance(layer, PackedLinear):

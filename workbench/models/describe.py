@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from workbench.models.families import FAMILIES
-from workbench.models.family import Family
+from workbench.models.family import Checkpoint, Family
 
 
 def tables() -> str:
@@ -21,7 +21,7 @@ def tables() -> str:
                 else f"{checkpoint.parameters * 1000:g} M",
                 f"{checkpoint.memory_gb:g} GB",
                 family.default_steps(distilled=checkpoint.distilled),
-                "none" if checkpoint.distilled else f"{family.guidance_scale:g}",
+                _guidance(family, checkpoint),
                 checkpoint.licence + (", gated" if checkpoint.gated else ""),
                 checkpoint.partner or ("distilled" if checkpoint.distilled else "base"),
             )
@@ -54,6 +54,12 @@ def guidance(family: Family) -> str:
     if family.true_cfg:
         return "none; second pass by `true_cfg_scale`"
     return "second pass"
+
+
+def _guidance(family: Family, checkpoint: Checkpoint) -> str:
+    if checkpoint.advised_guidance is not None:
+        return f"{checkpoint.advised_guidance:g}, to be set"
+    return "none" if checkpoint.distilled else f"{family.guidance_scale:g}"
 
 
 def _link(name: str, repository: str) -> str:

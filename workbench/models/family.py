@@ -19,6 +19,7 @@ class Checkpoint:
     parameters: float  # transformer parameters, in billions
     memory_gb: float  # transformer, text encoders and VAE in bfloat16, in 10^9 bytes, without activations
     partner: str = ""  # the same weights before or after step distillation, where both are published
+    advised_guidance: float | None = None  # of its card, where its files cannot tell it from others of the family
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ class RecipeForm(widgets.VBox):
                 ("sigmas", ""),
                 ("max_sequence_length", "text tokens"),
                 ("precision", ""),
+                ("quantisation", ""),
             ]
         }
         self.model = widgets.Dropdown(description="model", layout=widgets.Layout(width="auto"))
@@ -97,7 +98,16 @@ class RecipeForm(widgets.VBox):
         more = widgets.Accordion(
             [
                 self.pictures,
-                widgets.VBox([self.adapters, at["shift"], at["sigmas"], at["max_sequence_length"], at["precision"]]),
+                widgets.VBox(
+                    [
+                        self.adapters,
+                        at["shift"],
+                        at["sigmas"],
+                        at["max_sequence_length"],
+                        at["precision"],
+                        at["quantisation"],
+                    ]
+                ),
             ],
             titles=("Pictures", "More"),
         )
@@ -166,13 +176,7 @@ class RecipeForm(widgets.VBox):
         for name in ("width", "height", "steps", "guidance_scale", "max_sequence_length"):
             at[name].placeholder(f"{getattr(model, name):g}")
         at["guidance_scale"].allow(not model.is_distilled, f"{model.name} is step-distilled: guidance does not act.")
-        second = (
-            self._number("true_cfg_scale", 1.0)
-            if model.embeds_guidance or model.true_cfg
-            else (1.0 if model.is_distilled else self._number("guidance_scale", model.guidance_scale))
-        )
-        which = "true CFG" if model.true_cfg else "guidance"
-        at["negative_prompt"].allow(second > 1, f"Acts only where {which} is above 1.")
+        at["negative_prompt"].allow(self._second_pass(model) > 1, _why_not(model))
         shown = model.true_cfg or bool(at["true_cfg_scale"].widget.value.strip())
         at["true_cfg_scale"].widget.layout.display = "" if shown else "none"
         self.pictures.follow(model)
@@ -181,6 +185,14 @@ class RecipeForm(widgets.VBox):
             f"{distilled}sides {model.min_side} to {model.max_side} px in steps of {model.size_multiple}, "
             f"{model.max_sequence_length} text tokens"
         )
+
+    def _second_pass(self, model: Model) -> float:
+        """The scale of the pass with the negative prompt; 1 or less is none."""
+        if model.true_cfg:
+            return self._number("true_cfg_scale", 1.0)
+        if model.embeds_guidance or model.is_distilled:
+            return 1.0
+        return self._number("guidance_scale", model.guidance_scale)
 
     def _number(self, name: str, default: float) -> float:
         text = self.controls[name].widget.value.strip()
@@ -195,6 +207,13 @@ class RecipeForm(widgets.VBox):
     def _swap(self) -> None:
         width, height = self.controls["width"].widget, self.controls["height"].widget
         width.value, height.value = height.value, width.value
+
+
+def _why_not(model: Model) -> str:
+    """Why the negative prompt does not act."""
+    if model.embeds_guidance and not model.true_cfg:
+        return f"{model.name} has no second pass."
+    return f"Acts only where {'true CFG' if model.true_cfg else 'guidance'} is above 1."
 
 
 def _button(icon: str, tooltip: str, name: str) -> widgets.Button:

@@ -50,8 +50,8 @@ _PLAIN: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "outpa
 _LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
-def _dev(name: str) -> Checkpoint:
-    return Checkpoint(f"black-forest-labs/{name}", False, _LICENCE, True, 11.9, 33.7)
+def _dev(name: str, guidance: float | None = None) -> Checkpoint:
+    return Checkpoint(f"black-forest-labs/{name}", False, _LICENCE, True, 11.9, 33.7, advised_guidance=guidance)
 
 
 _DEV = Family(
@@ -80,7 +80,7 @@ _DEV = Family(
     distilled=False,
     config=MappingProxyType({"guidance_embeds": True}),
     checkpoints=MappingProxyType(
-        {"FLUX.1-dev": _dev("FLUX.1-dev"), "FLUX.1-Krea-dev": _dev("FLUX.1-Krea-dev")},
+        {"FLUX.1-dev": _dev("FLUX.1-dev"), "FLUX.1-Krea-dev": _dev("FLUX.1-Krea-dev", 4.5)},
     ),
 )
 
@@ -132,10 +132,10 @@ _CONTROL = replace(
     pipeline="FluxControlPipeline",
     tasks=("control",),
     steps=50,
-    guidance_scale=30.0,  # Canny; the card of Depth says 10
+    guidance_scale=30.0,
     true_cfg=False,
     checkpoints=MappingProxyType(
-        {"FLUX.1-Canny-dev": _dev("FLUX.1-Canny-dev"), "FLUX.1-Depth-dev": _dev("FLUX.1-Depth-dev")}
+        {"FLUX.1-Canny-dev": _dev("FLUX.1-Canny-dev"), "FLUX.1-Depth-dev": _dev("FLUX.1-Depth-dev", 10.0)}
     ),
 )
 
