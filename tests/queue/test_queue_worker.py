@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 
 from tests.queue.cheap import open_queue, submit
-from workbench.errors import WorkbenchError
+from workbench.errors import SettingsError, WorkbenchError
 from workbench.grid import Grid
 from workbench.queue import QueueEvent, Sweep
 from workbench.queue.kinds import Context, register
@@ -213,3 +213,47 @@ def test_an_unknown_kind_fails_and_is_refused(queue: Queue) -> None:
     assert "'test.draw'" in queue.job(1).remedy
     with pytest.raises(WorkbenchError, match="no job kind"):
         queue.submit_job("nothing", {})
+
+
+def test_waiting_for_a_paused_queue_is_refused(queue: Queue) -> None:
+    submit(queue, 2)
+    queue.pause("lunch")
+    with pytest.raises(WorkbenchError, match="paused: lunch"):
+        queue.work()
+    queue.resume()
+    queue.work()
+    assert states(queue) == ["completed"] * 2
+
+
+def test_a_worker_of_one_kind_is_done_when_its_kind_is(queue: Queue) -> None:
+    register("test.faulty", Faulty())
+    submit(queue, 1)
+    queue.submit_job("test.faulty", {"number": 2})
+    queue.work(kinds=("test.draw",))
+    assert states(queue) == ["completed", "pending"]
+
+
+def test_an_interrupted_cell_gives_its_jobs_back(queue: Queue) -> None:
+    submit(queue, 3, share="a")
+
+    class Interrupting:
+        def check(self, payload: dict[str, Any]) -> str:
+            return "interrupt"
+
+        def run(self, payload: dict[str, Any], context: Context) -> None:
+            raise KeyboardInterrupt
+
+    register("test.interrupt", Interrupting())
+    queue.database.write(lambda c: c.execute(update(jobs).where(jobs.c.id == 2).values(kind="test.interrupt")))
+    with pytest.raises(KeyboardInterrupt):
+        queue.work()
+    assert states(queue) == ["completed", "pending", "pending"]
+    assert {job.deaths for job in queue.jobs()} == {0}
+
+
+def test_a_device_that_is_not_there_stops_the_worker_and_fails_no_job(tiny_klein: Any, home: Path) -> None:
+    queue = Queue(Session(settings(home=home, models=tiny_klein.root, device="cuda:77")))
+    queue.submit(small(1, precision="float32"))
+    with pytest.raises(SettingsError):
+        queue.work()
+    assert states(queue) == ["pending"]

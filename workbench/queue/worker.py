@@ -11,7 +11,9 @@ the store what was drawn already.
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
@@ -19,17 +21,18 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection
 
 from workbench.engine.events import CancelToken
-from workbench.errors import Cancelled, StoreError, WorkbenchError
+from workbench.errors import Cancelled, SettingsError, StoreError, WorkbenchError
 from workbench.logs import context, get_logger
 from workbench.queue import claims, control
 from workbench.queue.bus import Name, QueueEvent
 from workbench.queue.claims import Claim, LostError
 from workbench.queue.database import disk_is_full
-from workbench.queue.errors import QueueError
+from workbench.queue.errors import JobError, QueueError
 from workbench.queue.kinds import PICTURE
 from workbench.queue.leases import BEAT
 from workbench.queue.pulse import Pulse
 from workbench.queue.run import Outcome, run_one, run_pictures
+from workbench.queue.tables import jobs
 from workbench.queue.views import OPEN, count
 
 if TYPE_CHECKING:
@@ -75,6 +78,7 @@ class Worker:
         self._token = CancelToken()  # of the present claim
         self._running: set[int] = set()  # jobs of it that are not reported yet
         self._thread: threading.Thread | None = None
+        self._unwritten: StoreError | None = None  # why a report could not be written at last
         self.error: WorkbenchError | None = None  # why `start`'s thread ended, if it did not by `stop`
 
     @property
@@ -89,6 +93,7 @@ class Worker:
         self._stop.clear()
         self._thread = threading.Thread(target=self._serve, name="workbench-queue", daemon=True)
         self._thread.start()
+        _started.add(self)
 
     def stop(self, timeout: float | None = 60.0) -> bool:
         """Stop within one step; what was not finished goes back to the queue. Returns whether it ended in time."""
@@ -108,6 +113,8 @@ class Worker:
             until_done: return when nothing waits or runs, in any process; otherwise only `stop` ends it.
 
         Raises:
+            QueueError: with `until_done`, when the queue is paused and nothing runs.
+            SettingsError: the session's device or batch size cannot be used; nothing was taken for it.
             StoreError: the database cannot be used; what was running is given back by the next worker.
         """
         leave = self._queue.bus.subscribe(self._heard)
@@ -146,7 +153,11 @@ class Worker:
             return []
 
     def _done(self) -> bool:
-        counts = self._database.read(count)
+        conditions = [jobs.c.kind.in_(self._kinds)] if self._kinds else []
+        counts, reason = self._database.read(lambda c: (count(c, *conditions), claims.paused(c)))
+        if reason is not None and counts["pending"] and not counts["running"]:
+            why = f": {reason}" if reason else "."
+            raise QueueError(f"The queue is paused{why}", "Resume it, with `workbench queue resume` or queue.resume().")
         return not any(counts[state] for state in OPEN)
 
     def _work(self, taken: list[Claim], pulse: Pulse) -> None:
@@ -169,22 +180,29 @@ class Worker:
                     del left[outcome.claim.job]
         except Cancelled:
             pass  # what is left goes back; what was canceled has no claim any more
-        except Exception as error:  # noqa: BLE001 - one job at fault must not end the worker
+        except Exception as error:
+            if error is self._unwritten or isinstance(error, SettingsError):
+                raise  # no job is at fault
             get_logger("queue").exception("a job failed in a way that was not foreseen")
             death = len(taken) > 1  # each is tried alone, so that only the one at fault is failed
             if not death:
-                reason = QueueError(f"Unexpected error: {type(error).__name__}: {error}.", "The worker's log has more.")
-                self._report(Outcome(taken[0], error=reason))
+                self._report(Outcome(taken[0], error=_foreseen(error)))
                 left = {}
-        finally:
+        finally:  # also after Ctrl-C in a notebook
             pulse.runs([])
             with self._lock:
                 self._running = set()
-        if left:
-            back = list(left.values())
-            self._patiently(lambda: self._database.write(lambda c: claims.give_up(c, back, death=death)))
-            for each in back:
-                self._tell("returned", each)
+            self._give_back(list(left.values()), death=death)
+
+    def _give_back(self, left: list[Claim], *, death: bool) -> None:
+        if not left:
+            return
+        try:
+            self._patiently(lambda: self._database.write(lambda c: claims.give_up(c, left, death=death)))
+        except StoreError as error:  # whoever comes next finds them
+            get_logger("queue").warning("could not give back jobs", reason=error.message)
+        for each in left:
+            self._tell("returned", each)
 
     def _outcomes(self, taken: list[Claim], pulse: Pulse) -> Generator[Outcome]:
         def step(claim: Claim, done: int, total: int, preview: object = None) -> None:
@@ -241,6 +259,7 @@ class Worker:
                 return action()
             except StoreError as error:
                 if attempt == PATIENCE - 1 or self._stop.is_set():
+                    self._unwritten = error
                     raise
                 get_logger("queue").warning("cannot write to the queue, trying again", reason=error.message)
                 self._stop.wait(WAIT)
@@ -264,3 +283,20 @@ class Worker:
     def _tell(self, name: Name, claim: Claim | None = None, **fields: object) -> None:
         about = {} if claim is None else {"job": claim.job, "batch": claim.batch, "title": claim.title}
         self._queue.bus.publish(QueueEvent(name, **about | fields))  # type: ignore[arg-type]
+
+
+def _foreseen(error: Exception) -> WorkbenchError:
+    """What is told of any error: one of ours as it is, another one as a bug."""
+    if isinstance(error, WorkbenchError):
+        return error
+    return JobError(f"Unexpected error: {type(error).__name__}: {error}.", "The worker's log has more.")
+
+
+_started: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """At the end of the kernel: a thread inside torch would not survive the interpreter."""
+    for worker in list(_started):
+        worker.stop(timeout=10)
