@@ -94,7 +94,7 @@ class Recipe(BaseModel):
         default=None, description="Noise levels before the shift, falling, above 0 to 1, one a step; empty: even."
     )
     max_sequence_length: int | None = Field(
-        default=None, ge=8, le=4096, description="Text tokens read, padding included; empty: the model's."
+        default=None, ge=8, le=8192, description="Text tokens read, padding included; empty: the model's."
     )
     precision: Precision | None = Field(default=None, description="Arithmetic of the transformer; empty: the device's.")
     quantisation: Quantisation | None = Field(
