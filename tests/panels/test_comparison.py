@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import workbench
 from workbench.comparison import compare, difference
 from workbench.comparison.difference import LEAST, STOPS, ramp
 from workbench.errors import InputError, StoreError
+from workbench.recipe import Adapter, Recipe
 
 
 def noise(seed: int, size: tuple[int, int] = (32, 24)) -> Image.Image:
@@ -97,7 +99,7 @@ def test_the_sheet_shows_pictures_and_maps(tmp_path: Path) -> None:
     other.paste((0, 0, 255), (0, 0, 50, 100))
     path = compare(one, other, noise(1), labels=["first", "x" * 200, "another size"]).to_png(tmp_path / "sheet.png")
     page = Image.open(path).convert("RGB")
-    colours = {colour for _, colour in page.getcolors(1 << 20)}
+    colours = set(page.get_flattened_data())
     assert {(255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)} <= colours
     alone = compare(one).sheet()
     assert alone.height < page.height
@@ -124,12 +126,24 @@ def test_the_page_holds_everything_and_no_markup_of_a_label(tmp_path: Path) -> N
     assert "<script" not in shown  # escaped, inside the attribute
 
 
-def test_results_are_named_by_seed_and_model() -> None:
-    class Made:
-        picture = noise(1)
-        recipe = workbench.Recipe(seed=7, model="klein")
+@dataclass(frozen=True)
+class Made:
+    """Like a result of a session."""
 
-    assert compare(Made()).labels == ("1: seed 7, klein",)
+    recipe: Recipe
+    picture: Image.Image = field(default_factory=lambda: noise(1))
+
+
+def test_results_are_named_by_what_differs() -> None:
+    base = Recipe(seed=7, model="klein", prompt="a red circle")
+    assert compare(Made(base)).labels == ("1: seed 7, klein",)
+    assert compare(Made(base), Made(base)).labels == ("1: seed 7, klein", "2: seed 7, klein")
+    found = compare(Made(base), noise(2), Made(base.replace(steps=8, prompt="x" * 50, adapters=[Adapter(name="ink")])))
+    assert found.labels == (
+        "1: a red circle, steps none, no adapter",
+        "picture 2",
+        f"3: {'x' * 39}…, steps 8, ink x 1",
+    )
 
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:

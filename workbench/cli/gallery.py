@@ -259,19 +259,21 @@ def compare(
     gallery = _gallery(home) if any(not Path(each).is_file() for each in pictures) else None
     sources = [Path(each) if gallery is None or Path(each).is_file() else gallery.show(each) for each in pictures]
     found = compared(*sources)
-    rows = [
-        {"picture": name, "changed": apart.changed, "largest": apart.largest, "mean": apart.mean, "psnr": apart.psnr}
-        for place, name in enumerate(found.labels[1:], 1)
-        if found.pictures[place].size == found.pictures[0].size and (apart := found.difference(0, place))
-    ]
+    rows: list[dict[str, Any]] = []
+    for place, name in enumerate(found.labels[1:], 1):
+        if found.pictures[place].size == found.pictures[0].size:
+            apart = found.difference(0, place)
+            numbers = {"changed": apart.changed, "largest": apart.largest, "mean": apart.mean, "psnr": apart.psnr}
+            rows.append({"picture": name, **numbers, "sentence": apart.sentence})
+        else:
+            rows.append({"picture": name, "sentence": "another size"})
     if out is not None:
         (found.to_html if out.suffix.lower() == ".html" else found.to_png)(out)
     if json:
         print_json({"first": found.labels[0], "differences": rows, "file": str(out) if out else None})
         return
-    for place, name in enumerate(found.labels[1:], 1):
-        same = found.pictures[place].size == found.pictures[0].size
-        typer.echo(f"{name}: {found.difference(0, place).sentence if same else 'another size'}")
+    for row in rows:
+        typer.echo(f"{row['picture']}: {row['sentence']}")
     if out is not None:
         typer.echo(str(out))
 

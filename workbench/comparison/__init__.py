@@ -17,9 +17,11 @@ from typing import Any
 from PIL import Image
 
 from workbench.comparison.difference import Difference, difference
+from workbench.comparison.names import names
 from workbench.comparison.page import compare_page
 from workbench.comparison.sheet import sheet
 from workbench.errors import InputError
+from workbench.recipe import Recipe
 from workbench.store.files import write_atomically
 
 __all__ = ["Comparison", "Difference", "compare", "difference"]
@@ -92,12 +94,13 @@ def compare(*pictures: Any, labels: Sequence[str] | None = None) -> Comparison:
     if labels is not None and len(labels) != len(pictures):
         raise InputError(f"There are {len(labels)} labels for {len(pictures)} pictures.", "Give one for each.")
     read = [_read(each, place) for place, each in enumerate(pictures, 1)]
-    named = labels if labels is not None else [label for _, label in read]
-    return Comparison(tuple(picture for picture, _ in read), tuple(map(str, named)))
+    recipes = [told if isinstance(told, Recipe) else None for _, told in read]
+    made = [told if isinstance(told, str) else name for (_, told), name in zip(read, names(recipes), strict=True)]
+    return Comparison(tuple(picture for picture, _ in read), tuple(map(str, made if labels is None else labels)))
 
 
-def _read(source: Any, place: int) -> tuple[Image.Image, str]:
-    """A picture and what to call it."""
+def _read(source: Any, place: int) -> tuple[Image.Image, str | Recipe]:
+    """A picture, and its name or what it was made from."""
     from workbench.models.inputs import read_input
     from workbench.store.png import read_picture
 
@@ -107,13 +110,9 @@ def _read(source: Any, place: int) -> tuple[Image.Image, str]:
         return read_input(Path(source)), Path(source).name
     inner = getattr(source, "picture", None)  # a result of a session
     if isinstance(inner, Image.Image):
-        return inner.convert("RGB"), _title(source.recipe, place)
+        return inner.convert("RGB"), source.recipe
     if isinstance(path := getattr(source, "path", None), Path):  # an entry of the gallery, or a stored picture
-        return read_picture(path)[0], _title(source.recipe, place)
+        return read_picture(path)[0], source.recipe
     raise InputError(
         f"Picture {place} is a {type(source).__name__}.", "Give paths, images, results or gallery entries."
     )
-
-
-def _title(recipe: Any, place: int) -> str:
-    return f"{place}: seed {recipe.seed}, {recipe.model}"

@@ -8,6 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from workbench.comparison.names import names
 from workbench.comparison.page import constants, stylesheet
 from workbench.comparison.page import javascript as compare_javascript
 from workbench.errors import StoreError
@@ -89,8 +90,8 @@ class CompareView(PixelWidget):
         with self.hold_sync():
             self.view = self.view | {"a": 0, "b": min(1, max(0, len(entries) - 1))}
             self.items = [
-                {"id": each.digest, "label": f"{place}: {each.title}", "note": ", ".join(_scores(each))}
-                for place, each in enumerate(entries, 1)
+                {"id": each.digest, "label": name, "note": ", ".join(_scores(each))}
+                for each, name in zip(entries, names([each.recipe for each in entries]), strict=True)
             ]
 
     def _serve(self, identity: str) -> None:

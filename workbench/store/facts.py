@@ -49,9 +49,10 @@ def adapter_rows(picture: int, row: PictureRow) -> list[dict[str, Any]]:
 
 
 def source_rows(picture: int, row: PictureRow) -> list[dict[str, Any]]:
-    """The pictures that it was made from: references in order, then image and mask."""
+    """The pictures that it was made from: references in order, then image, mask and control, then those of Redux."""
     found = [("reference", each["picture"]) for each in row.recipe.get("references") or ()]
-    found += [(role, row.recipe[role]) for role in ("image", "mask") if row.recipe.get(role)]
+    found += [(role, row.recipe[role]) for role in ("image", "mask", "control") if row.recipe.get(role)]
+    found += [("redux", each["picture"]) for each in row.recipe.get("redux") or ()]
     return [
         {"picture": picture, "position": position, "role": role, "content": content}
         for position, (role, content) in enumerate(found)

@@ -88,7 +88,7 @@ class SourceRow(Base):
 
     picture: Mapped[int] = mapped_column(ForeignKey("gallery.id"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
-    role: Mapped[str] = mapped_column(String(20))  # reference, image or mask
+    role: Mapped[str] = mapped_column(String(20))  # reference, image, mask, control or redux
     content: Mapped[str] = mapped_column(String(64))  # digest of the input
 
     __table_args__ = (Index("ix_gallery_sources_content", "content"),)

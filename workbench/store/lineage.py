@@ -66,7 +66,7 @@ class AdapterOrigin:
 class SourceOrigin:
     """One picture that the picture was made from."""
 
-    role: str  # reference, image or mask
+    role: str  # reference, image, mask, control or redux
     content: str  # digest of the input
     path: Path | None  # among the inputs; None when it is gone
     made_here: tuple[str, ...]  # digests of pictures of this store with these very pixels

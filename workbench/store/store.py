@@ -30,6 +30,7 @@ from workbench.store.facts import write_facts
 from workbench.store.files import make_folder, write_atomically
 from workbench.store.png import encode_picture, read_picture
 from workbench.store.tables import PictureRow
+from workbench.store.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     import pandas
@@ -92,6 +93,7 @@ class Store:
         self.home = Path(home)
         self.pictures = self.home / "pictures"
         make_folder(self.pictures)
+        self._thumbnails = Thumbnails(self.home)
         self._engine = open_database(self.home, database)
         weakref.finalize(self, self._engine.dispose)  # connections are closed with the store, not when Python likes
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
@@ -138,6 +140,7 @@ class Store:
         write_atomically(path, data)
         row = _row(metadata, len(data))
         self._write(row, _content(result.picture))
+        self._thumbnails.make(result.digest, result.picture)  # now, as the pixels are at hand: decoding takes longest
         return self._stored(row)
 
     def recent(self, limit: int = 20) -> list[Stored]:
