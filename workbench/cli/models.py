@@ -24,6 +24,7 @@ from workbench.cli._common import (
 
 if TYPE_CHECKING:
     from workbench.models.catalog import ModelCatalog
+    from workbench.recipe import Precision, Quantisation
 
 app = typer.Typer(help="Models: what there is, what a file is, what comes and goes.", rich_markup_mode=None)
 
@@ -175,6 +176,101 @@ def remove(
         print_json({"name": name, "bytes": freed})
     else:
         typer.echo(f"Removed {name}, {freed / 1e9:.2f} GB.")
+
+
+@app.command(
+    "plan",
+    epilog=example(
+        "workbench models plan klein-nano --width 256 --height 256",
+        "workbench models plan black-forest-labs/FLUX.2-klein-4B --memory 12",
+    ),
+)
+@guard
+def plan(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    *,
+    width: Annotated[int | None, typer.Option("--width", min=16, help="Pixels; default: the model's.")] = None,
+    height: Annotated[int | None, typer.Option("--height", min=16, help="Pixels; default: the model's.")] = None,
+    references: Annotated[int, typer.Option("--references", min=0, max=10, help="Pictures it looks at.")] = 0,
+    memory: Annotated[
+        float | None, typer.Option("--memory", metavar="GB", min=0, help="What there is; default: what is free now.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a picture will take in memory, before anything is loaded.
+
+    Computed from configurations and headers, for every precision; the last column says what the engine will do.
+    """
+    import torch
+
+    from workbench.engine.forecast import forecast
+    from workbench.engine.memory import available
+    from workbench.models.device import choose_device
+    from workbench.settings import settings
+
+    catalog = _catalog(home)
+    model = catalog.model(name)
+    device = torch.device(choose_device(settings(home=home).device))
+    free = available(device) if memory is None else int(memory * 1e9)
+    forms: list[tuple[Precision, Quantisation | None]] = [
+        ("float32", None), ("bfloat16", None), ("bfloat16", "int8"), ("bfloat16", "fp8"), ("bfloat16", "nf4"),
+    ]  # fmt: skip
+    size = width or model.width, height or model.height
+    found = [forecast(model, precision, method, size, references=references) for precision, method in forms]
+    rows = [
+        {
+            "precision": each.precision,
+            "quantisation": each.quantisation,
+            "weights": each.weights,
+            "denoise": each.denoise,
+            "decode": each.decode,
+            "resident": each.resident,
+            "dropped": each.dropped,
+            "choice": each.choice(free),
+        }
+        for each in found
+    ]
+    if json:
+        print_json({"model": model.name, "width": size[0], "height": size[1], "free": free, "forms": rows})
+        return
+    complain(f"{model.name}, {size[0]} x {size[1]}, {free / 1e9:.2f} GB free on {device}; in GB:")
+    parts = list(found[0].weights)
+    print_table(
+        ["precision", *parts, "steps", "decoding", "peak", "without text", "choice"],
+        [
+            (
+                f"{each.precision}{f', {each.quantisation}' if each.quantisation else ''}",
+                *(f"{each.weights[part] / 1e9:.3f}" for part in parts),
+                f"{each.denoise / 1e9:.3f}",
+                f"{each.decode / 1e9:.3f}",
+                f"{each.resident / 1e9:.3f}",
+                f"{each.dropped / 1e9:.3f}",
+                each.choice(free),
+            )
+            for each in found
+        ],
+    )
+
+
+@app.command("features", epilog=example("workbench models features"))
+@guard
+def features(json: JsonOption = False) -> None:
+    """Try what works with what: forms of weights with everything that is done to them."""
+    from workbench.models.features import FORMS, USES, matrix
+
+    cells = matrix()
+    if json:
+        rows = [{"form": each.form, "use": each.use, "works": each.works, "reason": each.reason} for each in cells]
+        print_json(rows)
+        return
+    found = {(cell.form, cell.use): cell for cell in cells}
+    print_table(
+        ["weights", *USES],
+        [(form, *("yes" if found[form, use].works else "no" for use in USES)) for form in FORMS],
+    )
+    for reason in sorted({cell.reason for cell in cells if not cell.works and cell.reason != "as it is"}):
+        complain(reason)
 
 
 def _catalog(home: Path | None) -> ModelCatalog:

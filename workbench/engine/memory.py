@@ -19,7 +19,7 @@ from workbench.models.loading import DTYPES
 _FULL = {"cpu": 1024, "cuda": 16384}
 _ACTIVATIONS = 32  # values alive per token and unit of width in a block: projections, their rotations, residuals
 _DECODER = 8  # feature maps of the second-finest level alive in the VAE's decoder
-_MARGIN = 0.8  # part of the free memory that is planned with
+MARGIN = 0.8  # part of the free memory that is planned with
 
 DROPPED = "text encoder dropped once the prompts were encoded"
 
@@ -51,7 +51,7 @@ def batch_size(group: Group, model: Model, device: torch.device, limit: int | No
     itemsize = DTYPES[group.precision].itemsize
     free = available(device) if limit is None else limit
     weights = 0 if loaded else sum(model_bytes(model, group.precision, group.quantisation).values())
-    room = free * _MARGIN - weights - decode_bytes(model, group.shape, itemsize)
+    room = free * MARGIN - weights - decode_bytes(model, group.shape, itemsize)
     fitting = int(room // row_bytes(model, group.shape, itemsize, guided=group.guided))
     passes = _tokens(model, group.shape) * (2 if group.guided else 1)
     useful = _FULL.get(device.type, _FULL["cpu"]) // passes
@@ -71,7 +71,7 @@ def first_economy(group: Group, model: Model, device: torch.device, limit: int |
     )
     weights = sum(model_bytes(model, group.precision, group.quantisation).values())
     free = available(device) if limit is None else limit
-    if weights + work <= free * _MARGIN:
+    if weights + work <= free * MARGIN:
         return Economy(rows)
     return Economy(rows, text_dropped=True, taken=(DROPPED,))
 
