@@ -89,6 +89,16 @@ class Defaults(Protocol):
         ...
 
     @property
+    def regions(self) -> bool:
+        """Whether parts of the picture can have prompts of their own."""
+        ...
+
+    @property
+    def boxes(self) -> bool:
+        """Whether it reads a table of boxes behind the prompt."""
+        ...
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What it can do."""
         ...

@@ -20,6 +20,7 @@ from workbench.conditions import Margins, PictureName, Reference, References, Si
 from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
 from workbench.errors import RecipeError, nearest
 from workbench.known import Catalog, Defaults, Precision, Quantisation
+from workbench.layout import Box, Boxes, Region, Regions, fill_layout
 
 __all__ = [
     "DEFAULT_MODEL", "Adapter", "Catalog", "Defaults", "Precision", "Quantisation", "Recipe", "ResolvedRecipe",
@@ -30,6 +31,7 @@ DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
     *("true_cfg_scale", "quantisation", "control", "control_type", "redux"),
+    *("regions", "boxes", "decode_tile"),
 )
 
 
@@ -128,6 +130,16 @@ class Recipe(BaseModel):
     )
     redux: Variations = Field(
         default=(), description="Pictures to vary and mix, 1 to 8, with weights: paths, or digests of inputs."
+    )
+    regions: Regions = Field(
+        default=(),
+        description="Parts with prompts of their own, 1 to 8: 'left,top,right,bottom: prompt', sides 0 to 1.",
+    )
+    boxes: Boxes = Field(
+        default=(), description="Things that the prompt cites as <id>: 'id: left,top,right,bottom: looks' (FLUX.3)."
+    )
+    decode_tile: int | None = Field(
+        default=None, ge=64, le=4096, description="Decode in tiles of this side, 64 to 4096 pixels; empty: whole."
     )
 
     @field_validator("prompt", "negative_prompt")
@@ -267,6 +279,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     assert full.width is not None  # filled above
     assert full.height is not None
     _check_size(full.width, full.height, model)
+    full = full.replace(**fill_layout(full, model, catalog))
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
     companions = {name: catalog.companion_fingerprint(name) for name in companions_of(full)}
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)
@@ -333,6 +346,7 @@ def _explain(error: ValidationError, owner: type[BaseModel]) -> RecipeError:
     where = ".".join(str(part) for part in first["loc"]) or "recipe"
     if first["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {"adapters": Adapter, "references": Reference, "redux": Variation}
+        parts["regions"], parts["boxes"] = Region, Box
         known = parts.get(str(first["loc"][0]), owner).model_fields if len(first["loc"]) > 1 else owner.model_fields
         return RecipeError(f"There is no recipe field {where!r}.", nearest(str(first["loc"][-1]), known))
     field = owner.model_fields.get(str(first["loc"][0])) if first["loc"] else None

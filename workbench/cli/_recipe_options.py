@@ -13,13 +13,18 @@ from workbench.errors import RecipeError, nearest
 from workbench.recipe import Recipe
 
 _SHORT = {"guidance_scale": ["--guidance"]}
-_STRUCTURED = ("adapters", "references", "redux")  # no single word says them: `--set adapters='[{name: N, weight: W}]'`
+# No single word says these: `--set adapters='[{name: N, weight: W}]'`.
+_STRUCTURED = ("adapters", "references", "redux", "regions", "boxes")
 _EXAMPLES = {
     "adapters": "adapters='[{name: N, weight: 1}]'",
     "references": "references='[{picture: a.png, size: exact}]'",
     "redux": "redux='[{picture: a.png, weight: 0.7}]'",
+    "regions": "regions='[{box: [0, 0, 0.5, 1], prompt: a red circle}]'",
+    "boxes": "boxes='[{id: cat_1, box: [0, 0, 0.5, 1], desc: a black cat}]'",
 }
-_REPEATED = {"references": "--reference", "redux": "--redux"}  # one word says each of them, in its plain form
+# One word says each of these, in its plain form.
+_REPEATED = {"references": "--reference", "redux": "--redux", "regions": "--region", "boxes": "--box"}
+_METAVARS = {"regions": "PLACE: TEXT", "boxes": "ID: PLACE: TEXT"}
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +93,12 @@ def _parameter(name: str) -> inspect.Parameter:
         help_text += f" Default: {field.default}."
     if name in _REPEATED:
         help_text = f"{help_text} Repeat the option for several."
-        several = typer.Option(_REPEATED[name], metavar="PICTURE", help=help_text, show_default=False)
+        several = typer.Option(
+            *dict.fromkeys((_REPEATED[name], flags[0])),
+            metavar=_METAVARS.get(name, "PICTURE"),
+            help=help_text,
+            show_default=False,
+        )
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, several]
         )

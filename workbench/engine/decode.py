@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 from PIL import Image
 from torch import Tensor
 
 from workbench.engine.kinds import kind_of
 from workbench.engine.plan import Job
+from workbench.engine.tiles import spans, weights
 from workbench.errors import GenerationError
 from workbench.models.loading import Components
 
@@ -36,7 +33,7 @@ def check_finite(job: Job, failed_at: Tensor) -> None:
 
 
 @torch.no_grad()
-def decode(parts: Components, tokens: Tensor, rows: int, columns: int, *, tiled: bool = False) -> Image.Image:
+def decode(parts: Components, tokens: Tensor, rows: int, columns: int, *, tile: int | None = None) -> Image.Image:
     """The picture of one row.
 
     Rounding follows `Flux2ImageProcessor.postprocess`: from -1..1 to 0..1 at the VAE's precision, clamped, times 255,
@@ -47,32 +44,42 @@ def decode(parts: Components, tokens: Tensor, rows: int, columns: int, *, tiled:
         tokens: final latents (1, rows * columns, C).
         rows: picture height in tokens.
         columns: picture width in tokens.
-        tiled: decode overlapping tiles, which needs less memory and changes pixels slightly.
+        tile: decode overlapping tiles of this side, in pixels, which needs less memory and changes pixels slightly:
+            the VAE's normalisation and attention see a tile and not the picture. None: whole.
     """
     latents = kind_of(parts).to_vae(parts, tokens, rows, columns)  # (1, C / 4, 2 rows, 2 columns)
-    if parts.device.type == "cpu":
-        latents = latents.contiguous(memory_format=torch.channels_last)
-    with _tiles(parts.vae, max(rows, columns), tiled=tiled):
-        pixels = parts.vae.decode(latents, return_dict=False)[0]  # (1, 3, height, width), -1 to 1
-    if not bool(torch.isfinite(pixels).all()):
-        raise GenerationError("The VAE gave pixels that are not finite.", "Use float32 precision.")
+    if tile is None or tile >= max(rows, columns) * parts.patch_pixels:
+        pixels = _decode(parts, latents)
+    else:
+        pixels = _decode_tiles(parts, latents, max(2, tile // parts.patch_pixels))
     unit = (pixels * 0.5 + 0.5).clamp(0, 1).float()
     values = (unit * 255).round().to(torch.uint8)[0].permute(1, 2, 0)  # (height, width, 3)
     return Image.fromarray(values.cpu().numpy())
 
 
-@contextmanager
-def _tiles(vae: Any, side: int, *, tiled: bool) -> Iterator[None]:
-    """Let the VAE decode in tiles of half the longer side, `side` tokens, and put its settings back afterwards."""
-    before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
-    if tiled:
-        vae.use_tiling = True
-        vae.tile_latent_min_size = side  # a token is two latents wide
-        vae.tile_sample_min_size = side * 2 ** (len(vae.config.block_out_channels) - 1)
-    try:
-        yield
-    finally:
-        vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
+def _decode(parts: Components, latents: Tensor) -> Tensor:
+    """Pixels (1, 3, height, width), -1 to 1, of latents (1, C / 4, height / 8, width / 8)."""
+    if parts.device.type == "cpu":
+        latents = latents.contiguous(memory_format=torch.channels_last)
+    pixels: Tensor = parts.vae.decode(latents, return_dict=False)[0]
+    if not bool(torch.isfinite(pixels).all()):
+        raise GenerationError("The VAE gave pixels that are not finite.", "Use float32 precision.")
+    return pixels
+
+
+def _decode_tiles(parts: Components, latents: Tensor, tile: int) -> Tensor:
+    """As `_decode`, in tiles of `tile` tokens that share a quarter of their side and are blended in straight lines."""
+    scale = parts.patch_pixels // 2  # pixels of a latent; a token is two latents wide
+    axes = [spans(size, 2 * tile, 2 * (tile // 4 or 1), 2) for size in latents.shape[2:]]
+    shares = [weights([(start * scale, stop * scale) for start, stop in axis]) for axis in axes]
+    height, width = (size * scale for size in latents.shape[2:])
+    out = torch.zeros(1, 3, height, width, dtype=torch.float32, device=latents.device)
+    for (top, bottom), vertical in zip(axes[0], shares[0], strict=True):
+        for (left, right), horizontal in zip(axes[1], shares[1], strict=True):
+            pixels = _decode(parts, latents[:, :, top:bottom, left:right])
+            share = torch.from_numpy(vertical[:, None] * horizontal[None, :]).to(latents.device)
+            out[:, :, top * scale : bottom * scale, left * scale : right * scale] += pixels.float() * share
+    return out
 
 
 def _short(prompt: str) -> str:

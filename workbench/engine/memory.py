@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +36,8 @@ def decode_bytes(model: Model, shape: Shape, itemsize: int) -> int:
     """Estimated activations of the VAE's decoder for one picture, in bytes."""
     config = read_json(model.path / "vae" / "config.json")
     channels = config.get("decoder_block_out_channels") or config["block_out_channels"]
-    return shape.width * shape.height * int(channels[1]) * _DECODER * itemsize
+    sides = (min(side, shape.tile or side) for side in (shape.width, shape.height))
+    return math.prod(sides) * int(channels[1]) * _DECODER * itemsize
 
 
 def batch_size(group: Group, model: Model, device: torch.device, limit: int | None, *, loaded: bool) -> int:
@@ -147,7 +149,7 @@ class Economy:
 
 def _tokens(model: Model, shape: Shape) -> int:
     pixels = shape.width * shape.height + sum(width * height for width, height in shape.references)
-    return pixels // model.size_multiple**2 + shape.text_tokens
+    return pixels // model.size_multiple**2 + shape.text_tokens * shape.texts
 
 
 def _free_ram() -> int:

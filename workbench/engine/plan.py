@@ -68,6 +68,8 @@ class Shape:
     text_tokens: int
     references: tuple[tuple[int, int], ...] = ()  # width and height of each, in pixels, in order
     masked: bool = False  # whether a part of the image is kept
+    texts: int = 1  # side by side, where regions have their own
+    tile: int = 0  # side of the tiles that are decoded, in pixels; 0: whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,10 @@ def _shape(job: Job) -> Shape:
     assert recipe.height is not None
     assert recipe.max_sequence_length is not None
     references = tuple(reference.pixels for reference in recipe.references)
-    return Shape(recipe.width, recipe.height, recipe.max_sequence_length, references, job.masked)
+    return Shape(
+        recipe.width, recipe.height, recipe.max_sequence_length, references, job.masked,
+        texts=1 + len(recipe.regions), tile=recipe.decode_tile or 0,
+    )  # fmt: skip
 
 
 def _group(jobs: list[Job]) -> Group:

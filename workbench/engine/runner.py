@@ -19,11 +19,12 @@ from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
 from workbench.engine.denoise import Denoiser, Rows, make_rows
 from workbench.engine.events import CancelToken, Step
-from workbench.engine.kinds import Text, kind_of
+from workbench.engine.kinds import Layout, Text, kind_of
 from workbench.engine.memory import Economy, is_out_of_memory
 from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Job
 from workbench.engine.preview import preview
+from workbench.engine.regions import regional
 from workbench.engine.text import TextCache
 from workbench.errors import GenerationError, WorkbenchError
 from workbench.models.adapters import AdapterFile
@@ -193,11 +194,12 @@ class GroupRunner:
         height, width = self._grid(parts)
         start = time.perf_counter()
         try:
-            check_finite(drawing.jobs[name], failed_at)
+            job = drawing.jobs[name]
+            check_finite(job, failed_at)
 
             def pixels() -> Image.Image:
                 with self._lock:
-                    return decode(parts, latents, height, width, tiled=self.economy.tiled)
+                    return decode(parts, latents, height, width, tile=self._tile(job))
 
             picture = self._with_less("decode", pixels)
             job = drawing.jobs[name]
@@ -208,6 +210,13 @@ class GroupRunner:
             return drawing.finish(name, error=error)
         drawing.spend("decode", time.perf_counter() - start, [name])
         return drawing.finish(name, picture)
+
+    def _tile(self, job: Job) -> int | None:
+        """Side of the tiles in which a job is decoded, in pixels: the recipe's, or half the picture when memory is short."""
+        if job.recipe.decode_tile is not None or not self.economy.tiled:
+            return job.recipe.decode_tile
+        multiple = self._catalog.model(self._group.model).size_multiple
+        return max(multiple, max(self._group.shape.width, self._group.shape.height) // 2 // multiple * multiple)
 
     def _load(self) -> Components:
         model = self._catalog.model(self._group.model)
@@ -241,10 +250,20 @@ class GroupRunner:
                 if job.guided:
                     negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")
                 text = kind_of(parts).enrich(parts, job, text, self._pictures)
+                if job.recipe.regions:
+                    text = self._regional(parts, job, text)
             said = tuple(sentence for sentence in (warning, second) if sentence)
             drawing.warnings[name] = (*said, *parts.adapters.warnings)
             embeddings.append((text, negative))
         return embeddings
+
+    def _regional(self, parts: Components, job: Job, base: Text) -> Text:
+        """The texts of a job's regions beside its own."""
+
+        def get(prompt: str) -> Text:
+            return self._texts.get(parts, prompt, self._group.shape.text_tokens)[0]
+
+        return regional(job.recipe.regions, base, get, Layout(*self._grid(parts)), self._catalog.inputs)
 
     def _look(self, parts: Components, drawing: Drawing) -> list[Conditions]:
         """References, image and mask of every job; notes where an image is scaled or cropped."""

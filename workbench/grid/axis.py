@@ -16,6 +16,7 @@ PROMPTS = ("prompt", "negative_prompt")
 COST = {
     "model": 4, "precision": 3, "adapters": 2,
     "width": 1, "height": 1, "references": 1, "image": 1, "mask": 1, "margins": 1, "control": 1, "redux": 1,
+    "regions": 1,
 }  # fmt: skip
 """How dear it is to change a field between two pictures; other fields cost 0. Dear axes become the outer loops."""
 

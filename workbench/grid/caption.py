@@ -51,6 +51,8 @@ def _words(name: str, value: Any) -> str:
         return " + ".join(short_name(reference.picture) for reference in value)
     if name == "redux":
         return " + ".join(f"{short_name(each.picture)} × {each.weight:g}" for each in value)
+    if name in ("regions", "boxes"):
+        return " + ".join(str(part) for part in value)
     if name in ("image", "mask", "control"):
         return short_name(value)
     if name == "margins":

@@ -30,6 +30,8 @@ def shown_value(name: str, value: Any) -> Any:
         return " + ".join(_reference(part) for part in value) or "none"
     if name == "redux":
         return " + ".join(_variation(part) for part in value) or "none"
+    if name in ("regions", "boxes"):
+        return " + ".join(str(part) for part in value) or "none"
     if name == "margins":
         return ", ".join(str(pixels) for pixels in value) if value else "none"
     if name == "sigmas" and value is not None:

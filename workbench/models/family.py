@@ -57,6 +57,7 @@ class Family:
     reference_sizes: tuple[tuple[int, int], ...] = ()  # a fitted reference is brought to the nearest ratio; empty: any
     scheduler: Mapping[str, object] | None = None  # its configuration, where checkpoints have none of their own
     canvas_pixels: int = 0  # area of the canvas on which a single reference is kept whole; 0: it is cut as several are
+    regions: bool = False  # whether attention can keep the texts of several regions apart
     boxes: bool = False  # whether a table of boxes behind the prompt places what it names
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 

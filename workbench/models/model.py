@@ -79,6 +79,11 @@ class Model:
         return self.family.true_cfg
 
     @property
+    def regions(self) -> bool:
+        """Whether parts of the picture can have prompts of their own."""
+        return self.family.regions
+
+    @property
     def boxes(self) -> bool:
         """Whether a table of boxes places what the prompt names."""
         return self.family.boxes

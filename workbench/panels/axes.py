@@ -41,6 +41,8 @@ EXAMPLES = {
     "mask": "a.png, b.png",
     "sigmas": "['1, 0.8, 0.4', '1, 0.5, 0.2']",
     "margins": "['0,0,64,0', '64,0,64,0']",
+    "regions": "[['0,0,0.5,1: a red circle'], ['0,0,0.5,1: a blue square']]",
+    "boxes": "[['cat_1: 0,0,0.5,1: a black cat'], []]",
     "prompt": "one prompt a line",
     "negative_prompt": "one prompt a line",
 }

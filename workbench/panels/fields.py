@@ -18,6 +18,7 @@ from workbench.recipe import Recipe
 
 WIDE = ("prompt", "negative_prompt")  # text of more than one line
 LISTS = ("sigmas",)  # numbers with commas between them
+LINES = ("regions", "boxes")  # one a line
 
 
 class Control:
@@ -41,6 +42,9 @@ class Control:
         common = {"description": self.label, "tooltip": self.help, "layout": widgets.Layout(width="auto")}
         if self.kind is str and self.name in WIDE:
             return widgets.Textarea(rows=4 if self.name == "prompt" else 2, continuous_update=False, **common)
+        if self.name in LINES:
+            hint = {"regions": "left,top,right,bottom: prompt", "boxes": "id: left,top,right,bottom: looks"}[self.name]
+            return widgets.Textarea(rows=2, continuous_update=False, placeholder=hint, **common)
         if get_origin(self.kind) is Literal:
             empty = [("the model's", None)] if self.optional else []
             options = [*empty, *((str(choice), choice) for choice in get_args(self.kind))]
@@ -58,6 +62,8 @@ class Control:
         raw = self.widget.value
         if self.name in LISTS:
             return raw.strip() or None
+        if self.name in LINES:
+            return tuple(line.strip() for line in raw.splitlines() if line.strip())
         if self.kind not in (int, float):
             return raw
         text = str(raw).strip()
@@ -75,6 +81,8 @@ class Control:
             value = "" if value is None else repr(value)
         if self.name in LISTS:
             value = ", ".join(repr(part) for part in value or ())
+        if self.name in LINES:
+            value = "\n".join(str(part) for part in value)
         self.widget.value = value
 
     def placeholder(self, text: str) -> None:

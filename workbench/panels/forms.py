@@ -74,6 +74,9 @@ class RecipeForm(widgets.VBox):
                 ("max_sequence_length", "text tokens"),
                 ("precision", ""),
                 ("quantisation", ""),
+                ("regions", ""),
+                ("boxes", ""),
+                ("decode_tile", ""),
             ]
         }
         self.model = widgets.Dropdown(description="model", layout=widgets.Layout(width="auto"))
@@ -101,11 +104,14 @@ class RecipeForm(widgets.VBox):
                 widgets.VBox(
                     [
                         self.adapters,
+                        at["regions"],
+                        at["boxes"],
                         at["shift"],
                         at["sigmas"],
                         at["max_sequence_length"],
                         at["precision"],
                         at["quantisation"],
+                        at["decode_tile"],
                     ]
                 ),
             ],
@@ -179,6 +185,8 @@ class RecipeForm(widgets.VBox):
         at["negative_prompt"].allow(self._second_pass(model) > 1, _why_not(model))
         shown = model.true_cfg or bool(at["true_cfg_scale"].widget.value.strip())
         at["true_cfg_scale"].widget.layout.display = "" if shown else "none"
+        for name, takes in (("regions", model.regions), ("boxes", model.boxes)):
+            at[name].widget.layout.display = "" if takes or at[name].widget.value.strip() else "none"
         self.pictures.follow(model)
         distilled = "step-distilled, guidance does not act; " if model.is_distilled else ""
         self._note.value = (

@@ -43,10 +43,12 @@ class Text:
 
     embeds: Tensor  # (B, L, D)
     pooled: Tensor | None = None  # (B, P)
+    seen_by: Tensor | None = None  # bool (B, K, N), which places see each of K texts side by side; None: all see all
 
     def choose(self, rows: Tensor | list[int]) -> Text:
         """Only these rows."""
-        return Text(self.embeds[rows], None if self.pooled is None else self.pooled[rows])
+        pooled = None if self.pooled is None else self.pooled[rows]
+        return Text(self.embeds[rows], pooled, None if self.seen_by is None else self.seen_by[rows])
 
     def to(self, device: torch.device) -> Text:
         """The same on a device."""
@@ -61,7 +63,9 @@ class Text:
     def join(parts: Sequence[Text]) -> Text:
         """The rows of all parts, one after the other; texts of equal length."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
-        return Text(torch.cat([part.embeds for part in parts]), torch.cat(pooled) if pooled else None)
+        seen = [part.seen_by for part in parts if part.seen_by is not None]
+        embeds = torch.cat([part.embeds for part in parts])
+        return Text(embeds, torch.cat(pooled) if pooled else None, torch.cat(seen) if seen else None)
 
 
 @dataclass(frozen=True, slots=True)

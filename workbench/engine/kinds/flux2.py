@@ -21,6 +21,7 @@ from workbench.engine.latents import (
     unpack,
 )
 from workbench.engine.plan import Job
+from workbench.engine.regions import attention_mask
 from workbench.models.loading import Components
 
 
@@ -70,13 +71,16 @@ def velocity(parts: Components, call: Call, guidance: Tensor | None) -> Tensor:
     """
     latents = call.latents
     seen = latents if call.references is None else torch.cat([latents, call.references], dim=1)
+    length, places = call.text.embeds.shape[1], call.text.seen_by
+    masked = None if places is None else {"attention_mask": attention_mask(places, length, call.layout)}
     out: Tensor = parts.transformer(
         hidden_states=seen,
         timestep=call.time.to(latents.dtype) / 1000,
         guidance=guidance,
         encoder_hidden_states=call.text.embeds,
-        txt_ids=_text_ids(call.text.embeds.shape[1], parts.device),
+        txt_ids=_text_ids(length, 1 if places is None else places.shape[1], parts.device),
         img_ids=_picture_ids(call.layout, parts.device),
+        joint_attention_kwargs=masked,
         return_dict=False,
     )[0]
     return out[:, : latents.shape[1]]
@@ -89,6 +93,6 @@ def _picture_ids(layout: Layout, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _text_ids(length: int, device: torch.device) -> Tensor:
-    """int64 (L, 4)."""
-    return text_ids(length).to(device)
+def _text_ids(length: int, texts: int, device: torch.device) -> Tensor:
+    """int64 (L, 4), counted anew in each of several texts side by side."""
+    return text_ids(length // texts).repeat(texts, 1).to(device)

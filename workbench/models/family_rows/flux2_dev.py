@@ -42,6 +42,7 @@ _DEV = Family(
     reference_pixels=1024 * 1024,
     adapter_targets=klein.ROWS[0].adapter_targets,
     embeds_guidance=True,
+    regions=True,
     distilled=False,
     checkpoints=MappingProxyType(
         {

@@ -54,6 +54,7 @@ _KLEIN = Family(
     max_references=MAX_REFERENCES,
     reference_pixels=1024 * 1024,
     adapter_targets=_KLEIN_TARGETS,
+    regions=True,
     checkpoints=MappingProxyType(
         {
             "FLUX.2-klein-4B": Checkpoint(
@@ -105,6 +106,7 @@ _KLEIN_NANO = Family(
     max_references=4,
     reference_pixels=256 * 256,
     adapter_targets=_KLEIN_TARGETS,
+    regions=True,
     checkpoints=MappingProxyType(
         {
             "klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025, "klein-nano"),
