@@ -26,11 +26,90 @@ from workbench.store.where import Where
 
 PROMPTS = ["a red circle", "a blue square", 'A RED heart with the word "MOON"', "ein grüner Stern, 50% größer_", ""]
 Ask = Callable[[str], list[int]]
+QUERIES = [
+    ("", [0, 1, 2, 3, 4]),
+    ("red", [0, 2]),
+    ("RED", [0, 2]),
+    ("re", [0, 1, 2]),
+    ("quar", [1]),
+    ('"red circle"', [0]),
+    ('"circle red"', []),
+    ("red circle", [0]),
+    ("circle or square", [0, 1]),
+    ("-red", [1, 3, 4]),
+    ("-red -square", [3, 4]),
+    ("a -(red circle)", [1, 2]),
+    ("-(red or blue or -er)", [3]),
+    ('"\\"moon\\""', [2]),
+    ("GRÜNER", [3]),
+    ("50%", [3]),
+    ("größer_", [3]),
+    ("%", [3]),
+    ("_", [3]),
+    ("prompt:stern", [3]),
+    ("negative:red", []),
+    ("model:KLEIN", [0, 1, 2]),
+    ("model=klein", [0, 1, 2]),
+    ("model=kle", []),
+    ("model!=klein", [3, 4]),
+    ("model:other_", [3, 4]),
+    ("model:o_her", []),
+    ("steps:6", [2]),
+    ("steps=6", [2]),
+    ("steps!=6", [0, 1, 3, 4]),
+    ("steps>=6", [2, 3, 4]),
+    ("steps<6 seed>0", [1]),
+    ("steps:5..7", [1, 2, 3]),
+    ("steps:7..5", []),
+    ("steps<99999999999999999999999", [0, 1, 2, 3, 4]),
+    ("steps>99999999999999999999999", []),
+    ("seed!=-99999999999999999999999", [0, 1, 2, 3, 4]),
+    ("guidance:2.5..4", [2, 3]),
+    ("guidance_scale>4", [4]),
+    ("width:80", [1, 3]),
+    ("size:64x64", [0, 2, 4]),
+    ("size!=64x64", [1, 3]),
+    ("adapter:ink", [1, 2]),
+    ("adapter=ink", []),
+    ("adapter=ink-wash", [1, 2]),
+    ("adapter!=ink-wash", [0, 3, 4]),
+    ("adapter:cdcdcdcd", [1, 2]),
+    ("adapter.Ink-Wash>0.3", [2]),
+    ("is:adapter", [1, 2]),
+    ("source:eeee", [3]),
+    ("source:ffff", [4]),
+    ("is:edit", [3, 4]),
+    ("-is:edit", [0, 1, 2]),
+    ("task:edit", [3]),
+    ("task!=edit", [0, 1, 2, 4]),
+    ("strength>0", []),
+    ("-strength>0", [0, 1, 2, 3, 4]),
+    ("image:ee", [3]),
+    ("max_sequence_length>=67", [3, 4]),
+    ("max_sequence_length:64..65", [0, 1]),
+    ("environment.device:CPU", [0, 1, 2, 3, 4]),
+    ("environment.device:cuda", []),
+    ("environment.nothing:cuda", []),
+    ("environment.nothing!=cuda", [0, 1, 2, 3, 4]),
+    ("seconds>10.9", [0, 1, 2, 3, 4]),
+    ("seconds>11", []),
+    ("bytes>100", [0, 1, 2, 3, 4]),
+    ("weights:abab", [0, 1, 2, 3, 4]),
+    ("weights:abac", []),
+    ("created:today or created:yesterday", [0, 1, 2, 3, 4]),
+    ("created>1h", [0, 1, 2, 3, 4]),
+    ("created<1h", []),
+    ("created>2999", []),
+    ("created:2000..2999", [0, 1, 2, 3, 4]),
+    ("created!=2000", [0, 1, 2, 3, 4]),
+    ("star or tag:x or board:x or note:abc or is:score or is:tag", []),
+    ("score.clip>0", []),
+    ("-score.clip>0", [0, 1, 2, 3, 4]),
+]
 
 
-def filled(home: Path, make_result: Any) -> Gallery:
+def fill(store: Store, make_result: Any) -> Store:
     """Five pictures, seeds 0 to 4, the last one newest."""
-    store = Store(home)
     for seed, prompt in enumerate(PROMPTS):
         adapters = (Adapter(name="Ink-Wash", weight=0.25 * seed),) if seed in (1, 2) else ()
         result = make_result(seed, prompt, size=64 + 16 * (seed % 2), adapters=adapters)
@@ -41,19 +120,19 @@ def filled(home: Path, make_result: Any) -> Gallery:
         )  # fmt: skip
         resolved = result.resolved.model_copy(update={"recipe": recipe})
         store.add(replace(result, recipe=recipe, resolved=resolved))
-    return Gallery(store)
+    return store
 
 
 @pytest.fixture
 def gallery(tmp_path: Path, make_result: Any) -> Gallery:
     """A gallery of one's own."""
-    return filled(tmp_path, make_result)
+    return Gallery(fill(Store(tmp_path), make_result))
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, make_result: Any) -> Gallery:
     """A gallery to be asked, not changed."""
-    return filled(tmp_path_factory.mktemp("shared"), make_result)
+    return Gallery(fill(Store(tmp_path_factory.mktemp("shared")), make_result))
 
 
 def seeds_of(gallery: Gallery, query: str) -> list[int]:
@@ -79,89 +158,7 @@ def digest(gallery: Gallery, seed: int) -> str:
     return gallery.digests(f"seed:{seed}")[0]
 
 
-@pytest.mark.parametrize(
-    ("query", "seeds"),
-    [
-        ("", [0, 1, 2, 3, 4]),
-        ("red", [0, 2]),
-        ("RED", [0, 2]),
-        ("re", [0, 1, 2]),
-        ("quar", [1]),
-        ('"red circle"', [0]),
-        ('"circle red"', []),
-        ("red circle", [0]),
-        ("circle or square", [0, 1]),
-        ("-red", [1, 3, 4]),
-        ("-red -square", [3, 4]),
-        ("a -(red circle)", [1, 2]),
-        ("-(red or blue or -er)", [3]),
-        ('"\\"moon\\""', [2]),
-        ("GRÜNER", [3]),
-        ("50%", [3]),
-        ("größer_", [3]),
-        ("%", [3]),
-        ("_", [3]),
-        ("prompt:stern", [3]),
-        ("negative:red", []),
-        ("model:KLEIN", [0, 1, 2]),
-        ("model=klein", [0, 1, 2]),
-        ("model=kle", []),
-        ("model!=klein", [3, 4]),
-        ("model:other_", [3, 4]),
-        ("model:o_her", []),
-        ("steps:6", [2]),
-        ("steps=6", [2]),
-        ("steps!=6", [0, 1, 3, 4]),
-        ("steps>=6", [2, 3, 4]),
-        ("steps<6 seed>0", [1]),
-        ("steps:5..7", [1, 2, 3]),
-        ("steps:7..5", []),
-        ("steps<99999999999999999999999", [0, 1, 2, 3, 4]),
-        ("steps>99999999999999999999999", []),
-        ("seed!=-99999999999999999999999", [0, 1, 2, 3, 4]),
-        ("guidance:2.5..4", [2, 3]),
-        ("guidance_scale>4", [4]),
-        ("width:80", [1, 3]),
-        ("size:64x64", [0, 2, 4]),
-        ("size!=64x64", [1, 3]),
-        ("adapter:ink", [1, 2]),
-        ("adapter=ink", []),
-        ("adapter=ink-wash", [1, 2]),
-        ("adapter!=ink-wash", [0, 3, 4]),
-        ("adapter:cdcdcdcd", [1, 2]),
-        ("adapter.Ink-Wash>0.3", [2]),
-        ("is:adapter", [1, 2]),
-        ("source:eeee", [3]),
-        ("source:ffff", [4]),
-        ("is:edit", [3, 4]),
-        ("-is:edit", [0, 1, 2]),
-        ("task:edit", [3]),
-        ("task!=edit", [0, 1, 2, 4]),
-        ("strength>0", []),
-        ("-strength>0", [0, 1, 2, 3, 4]),
-        ("image:ee", [3]),
-        ("max_sequence_length>=67", [3, 4]),
-        ("max_sequence_length:64..65", [0, 1]),
-        ("environment.device:CPU", [0, 1, 2, 3, 4]),
-        ("environment.device:cuda", []),
-        ("environment.nothing:cuda", []),
-        ("environment.nothing!=cuda", [0, 1, 2, 3, 4]),
-        ("seconds>10.9", [0, 1, 2, 3, 4]),
-        ("seconds>11", []),
-        ("bytes>100", [0, 1, 2, 3, 4]),
-        ("weights:abab", [0, 1, 2, 3, 4]),
-        ("weights:abac", []),
-        ("created:today or created:yesterday", [0, 1, 2, 3, 4]),
-        ("created>1h", [0, 1, 2, 3, 4]),
-        ("created<1h", []),
-        ("created>2999", []),
-        ("created:2000..2999", [0, 1, 2, 3, 4]),
-        ("created!=2000", [0, 1, 2, 3, 4]),
-        ("star or tag:x or board:x or note:abc or is:score or is:tag", []),
-        ("score.clip>0", []),
-        ("-score.clip>0", [0, 1, 2, 3, 4]),
-    ],
-)
+@pytest.mark.parametrize(("query", "seeds"), QUERIES)
 def test_a_query_finds_what_it_says(shared: Gallery, query: str, seeds: list[int]) -> None:
     assert seeds_of(shared, query) == seeds
 

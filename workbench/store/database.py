@@ -34,11 +34,15 @@ def open_database(home: Path, database: str | None) -> Engine:
         StoreError: the database cannot be opened.
     """
     engine = _connect(URL.create("sqlite", database=str(home / "workbench.sqlite")) if database is None else database)
-    with explained(engine):
-        with engine.connect() as connection:
-            current = migrations.revision_of(connection)
-        if current != migrations.head():
-            _migrate(engine, current)
+    try:
+        with explained(engine):
+            with engine.connect() as connection:
+                current = migrations.revision_of(connection)
+            if current != migrations.head():
+                _migrate(engine, current)
+    except BaseException:
+        engine.dispose()  # nobody else will close its connections
+        raise
     return engine
 
 
