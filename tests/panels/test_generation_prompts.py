@@ -56,7 +56,12 @@ def test_a_dynamic_prompt_makes_a_picture_of_each(panel: GenerationPanel, sessio
     assert len([key for key in seen if key.startswith("result")]) == 2
     for prompt in ("a red dot", "a green dot"):
         assert session.generate(small.replace(prompt=prompt, seed=77)).reused
+    names: dict[str, Any] = {"Session": lambda: session}
+    code = panel.dynamic.python_code(panel.form.recipe).replace(", Session", "")
+    exec(code, names)
+    assert [result.reused for result in names["results"]] == [True, True]
     panel.dynamic.number.value = 1
+    assert 'mode="random", number=1' in panel.dynamic.python_code(panel.form.recipe)
     assert len(panel.dynamic.recipes(panel.form.recipe)) == 1
     panel.restore(small.replace(prompt="a {red dot"))
     panel.generate_button.click()

@@ -53,6 +53,23 @@ class DynamicBox(widgets.HBox):
         )
         return [recipe.replace(prompt=prompt) for prompt in found]
 
+    def python_code(self, recipe: Recipe) -> str:
+        """Python source that makes the same pictures without a panel."""
+        source = recipe.to_python()
+        names = [name for name in ("Adapter", "Recipe", "Reference") if f"{name}(" in source]
+        number = f', mode="random", number={self.number.value}, seed=recipe.seed' if self.number.value else ""
+        lines = [
+            f"from workbench import {', '.join([*names, 'Session'])}",
+            "from workbench.prompts import Wildcards, expand",
+            "",
+            f"recipe = {source}",
+            "session = Session()",
+            f'wildcards = Wildcards(session.settings.home / "{FOLDER}")',
+            f"prompts = expand(recipe.prompt, wildcards=wildcards, limit={LIMIT}{number})",
+            "results = list(session.run([recipe.replace(prompt=prompt) for prompt in prompts]))",
+        ]
+        return "\n".join(lines)
+
     def _ticked(self, changed: Callable[[], None]) -> None:
         self.number.layout.display = "" if self.tick.value else "none"
         changed()

@@ -234,7 +234,8 @@ class GenerationPanel(Panel):
         self.code.layout.display = "" if self.code_button.value else "none"
         if self.code_button.value:
             try:
-                code = python_code(self.form.recipe)
+                write = self.dynamic.python_code if self.dynamic.tick.value else python_code
+                code = write(self.form.recipe)
             except RecipeError as error:
                 code = f"# {error.message}"
             self.code.value = f"<div class='wb-code'><pre>{escape(code)}</pre></div>"
