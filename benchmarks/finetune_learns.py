@@ -33,6 +33,7 @@ from finetune.config import TrainConfig
 from finetune.data.concepts import measure
 from finetune.data.examples import KINDS, TRIGGER, Drawn, samples, write_example
 from finetune.execute import execute
+from finetune.presets import build_config
 from finetune.run import create_run
 from finetune.runfolder import RunFolder
 from workbench.engine import Engine
@@ -43,33 +44,30 @@ from workbench.recipe import Adapter, Recipe
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks" / "finetune.md"
 BEGIN, END = "<!-- learns: written by benchmarks/finetune_learns.py --write -->\n", "<!-- /learns -->\n"
 
-# What differs between the kinds. Palettes are decided at high noise levels, shapes and letters at middle ones.
+# What differs from the preset of the embedded model: a palette is decided at high noise levels, a form at middle ones.
 RECIPES: dict[str, dict[str, Any]] = {
-    "style": {"steps": 240, "timesteps": {"mean": 0.5}},
-    "shape": {"steps": 400},
-    "letter": {"steps": 300},
-    "edit": {"steps": 400},
+    "style": {"steps": 240, "timesteps.mean": 1.5},
+    "shape": {"steps": 400, "timesteps.mean": 0.5},
+    "letter": {"steps": 300, "timesteps.mean": 0.5},
+    "edit": {"steps": 400, "optimiser.learning_rate": 1.5e-3},
 }
 
 
 def configuration(kind: str, data: Path, options: argparse.Namespace) -> TrainConfig:
     """The preset of the embedded model; every concept picture twice an epoch beside the plain scenes."""
-    from finetune.presets import PRESETS
-
-    return TrainConfig.parse(
-        {
-            "model": options.model,
-            "name": kind,
-            "data": {"path": str(data), "trigger": "" if kind == "edit" else TRIGGER, "held_out": 2, "repeats": 2,
-                     "caption_dropout": PRESETS["nano"]["data.caption_dropout"]},
-            "optimiser": {"learning_rate": PRESETS["nano"]["optimiser.learning_rate"]},
-            "batch_size": PRESETS["nano"]["batch_size"],
-            "checkpoint_every": 10_000,
-            "held_out": {"every": 100},
-            "device": options.device,
-            **RECIPES[kind],
-        }
-    )  # fmt: skip
+    fields = {
+        "model": options.model,
+        "name": kind,
+        "data": str(data),
+        "data.trigger": "" if kind == "edit" else TRIGGER,
+        "data.held_out": 2,
+        "data.repeats": 2,
+        "checkpoint_every": 10_000,
+        "held_out.every": 100,
+        "device": options.device,
+        **RECIPES[kind],
+    }
+    return build_config(preset="nano", fields=fields)
 
 
 def draw(engine: Engine, recipes: list[Recipe]) -> list[Image.Image]:

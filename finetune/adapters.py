@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from finetune.config import AdapterConfig, TrainConfigError
 from finetune.families import TrainFamily
-from finetune.quantise import quiet
 
 NAME = "default"
 PREFIX = "transformer."
@@ -120,7 +119,7 @@ def attach(transformer: nn.Module, config: AdapterConfig, pattern: str, seed: in
     from peft import inject_adapter_in_model
 
     transformer.requires_grad_(requires_grad=False)
-    with torch.random.fork_rng(), quiet():
+    with torch.random.fork_rng():
         torch.manual_seed(seed % 2**63)
         inject_adapter_in_model(peft_config(config, pattern), transformer, adapter_name=NAME)
     layer: Any

@@ -1,7 +1,7 @@
 """The frozen model under an adapter: its transformer, and how it reads text and pictures.
 
-For models of the catalog everything comes from the engine's own functions, so that text features and reference latents
-are bit-equal to inference. The encoders are dropped from memory once their features are cached.
+Everything comes from the catalog and the engine's own functions, so that text features and latents are those of inference,
+bit for bit. The encoders are dropped from memory once their features are cached.
 """
 
 from __future__ import annotations
@@ -19,21 +19,15 @@ from torch import Tensor
 from finetune.batch import Grid, Text
 from finetune.config import TrainConfig, TrainConfigError
 from finetune.families import TRAIN_FAMILIES, TrainFamily
-from finetune.quantise import check_quant, quantise
 from finetune.recompute import recompute_blocks
-from workbench.errors import nearest
 from workbench.models.catalog import ModelCatalog
-from workbench.models.checkpoint import read_json
 from workbench.models.device import choose_device, default_precision
-from workbench.models.families import FAMILIES, Family
-from workbench.models.fingerprint import FileHashes
+from workbench.models.families import Family
 from workbench.models.loading import DTYPES
 from workbench.recipe import Precision
 
 if TYPE_CHECKING:
     from workbench.models.catalog import Model
-
-INDEXES = ("model_index.json", "modular_model_index.json")
 
 
 @dataclass
@@ -77,13 +71,18 @@ class Base:
 class BaseFacts:
     """What is known of a base model from its small files alone."""
 
-    name: str
+    model: Model  # its row in the catalog
     family: TrainFamily
-    row: Family
-    is_distilled: bool
-    model: Model | None  # its row in the catalog, when the engine can draw with it
-    path: Path
-    hashes: FileHashes
+
+    @property
+    def row(self) -> Family:
+        """Sizes and lengths."""
+        return self.model.family
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.model.path
 
 
 def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
@@ -93,36 +92,27 @@ def find_base(name: str, catalog: ModelCatalog) -> BaseFacts:
         ModelError: it is unknown or cannot be used.
         TrainConfigError: its architecture cannot be trained.
     """
-    places = [place / name for place in (catalog.extra, catalog.home / "models") if place] + [Path(name).expanduser()]
-    indexes = [place / each for place in places for each in INDEXES if (place / each).is_file()]
-    pipeline = str(read_json(indexes[0]).get("_class_name", "")) if indexes else "Flux2KleinPipeline"
-    family = next((row for row in TRAIN_FAMILIES.values() if row.pipeline == pipeline), None)
+    model = catalog.model(name)
+    pipeline = model.family.pipeline
+    family = next((row for row in TRAIN_FAMILIES.values() if pipeline in row.pipelines), None)
     if family is None:
-        raise TrainConfigError(
-            f"Models of {pipeline} cannot be trained.",
-            nearest(pipeline, [row.pipeline for row in TRAIN_FAMILIES.values()]),
-        )
-    hashes = FileHashes(catalog.home / "cache")
-    if pipeline in {row.pipeline for row in FAMILIES.values()}:  # the engine draws with it, and encodes for us
-        model = catalog.model(name)
-        return BaseFacts(model.name, family, model.family, model.is_distilled, model, model.path, hashes)
-    folder = indexes[0].parent
-    distilled = family.is_distilled(read_json(folder / "transformer" / "config.json"))
-    return BaseFacts(folder.name, family, family.row(), distilled, None, folder, hashes)
+        known = ", ".join(row.title for row in TRAIN_FAMILIES.values())
+        raise TrainConfigError(f"The model {name} is {model.family.title}, which cannot be trained.", f"Train {known}.")
+    return BaseFacts(model, family)
 
 
 def check_base(facts: BaseFacts, config: TrainConfig) -> None:
     """Refuse a base that should not be trained.
 
     Raises:
-        TrainConfigError: a distilled checkpoint, or fewer bits without their package.
+        TrainConfigError: a distilled checkpoint.
     """
-    check_quant(config)
-    if facts.is_distilled and not config.allow_distilled:
+    if facts.model.is_distilled and not (config.allow_distilled and facts.family.trains_distilled):
+        anyway = " To train it all the same, set allow_distilled." if facts.family.trains_distilled else ""
         raise TrainConfigError(
-            f"The model {facts.name} is step-distilled: trained further on its own it loses what makes it fast, and its "
-            "pictures turn grey.",
-            f"{facts.family.remedy} To train it all the same, set allow_distilled.",
+            f"The model {facts.model.name} is step-distilled: trained further on its own it loses what makes it fast, and "
+            "its pictures turn grey.",
+            f"{facts.family.remedy}{anyway}",
         )
 
 
@@ -156,26 +146,21 @@ def load_base(facts: BaseFacts, config: TrainConfig, device: torch.device) -> Ba
         TrainConfigError: it holds values that are not finite.
     """
     precision = choose_precision(config, device)
-    if facts.model is None:
-        from finetune.encoders import load_other
-
-        base = load_other(facts, precision, device, facts.hashes)
-    else:
-        base = _from_catalog(facts, facts.model, precision, device)
+    base = _load(facts, precision, device)
     for name, parameter in base.transformer.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise TrainConfigError(f"The weights {name} of {facts.name} are not finite.", "Download the model again.")
-    quantise(base.transformer, facts.family, config.quant, base.dtype)
+            raise TrainConfigError(f"The weights {name} of {base.name} are not finite.", "Download the model again.")
     base.transformer.train()  # blocks recompute only in training mode; there is no dropout in them
     recompute_blocks(base.transformer, config.gradient_checkpointing)
     return base
 
 
-def _from_catalog(facts: BaseFacts, model: Model, precision: Precision, device: torch.device) -> Base:
+def _load(facts: BaseFacts, precision: Precision, device: torch.device) -> Base:
     from workbench.engine.conditions import encode_picture
     from workbench.engine.text import encode, tokenize, truncation_warning
     from workbench.models.loading import load
 
+    model = facts.model
     parts = load(model, precision, device)
     length = model.max_sequence_length
 

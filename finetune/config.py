@@ -51,7 +51,7 @@ __all__ = [
 MAX_BYTES = 1_000_000  # of a configuration file; none needs more
 
 TrainPrecision = Literal["auto", "float32", "bfloat16"]
-Quant = Literal["none", "int8", "nf4"]
+Quant = Literal["none", "int8", "fp8", "nf4"]
 Prior = Literal["base", "pictures"]
 
 
@@ -80,7 +80,7 @@ class TrainConfig(Part):
     )
     quant: Quant = Field(
         default="none",
-        description="Blocks of the frozen base in fewer bits, to save memory: int8 (torchao), nf4 (bitsandbytes).",
+        description="Blocks of the frozen base in fewer bits, to save memory: int8, fp8, nf4; for lora and rslora.",
     )
     gradient_checkpointing: Checkpointing = Field(
         default="none",
@@ -113,6 +113,8 @@ class TrainConfig(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.quant != "none" and self.adapter.kind not in ("lora", "rslora"):
+            raise ValueError(f"quant: {self.quant} goes with lora and rslora: {self.adapter.kind} needs whole weights")
         if self.warmup >= self.steps and self.steps > 1:
             raise ValueError(f"the warm-up of {self.warmup} steps leaves nothing of {self.steps} steps")
         return self

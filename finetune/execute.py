@@ -27,6 +27,7 @@ from finetune.loop import Order, Trainer, TrainingError
 from finetune.optim import make_optimiser
 from finetune.preview import Previewer
 from finetune.processes import agree, make_accelerator
+from finetune.quantise import quantise_base
 from finetune.runfolder import RunFolder, State, Status
 from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled, WorkbenchError
@@ -105,7 +106,7 @@ class Execution:
         references = any(example.references for example in dataset.examples)
         self.pattern = facts.family.pattern(config.adapter.targets, references=references)
         check_targets(facts.family, self.base.transformer, config.adapter, self.pattern)
-        self.previewer = self._previewer(facts.model, dataset)
+        self.previewer = Previewer(config, self.folder, self.catalog, facts.model, dataset)
         cache = FeatureCache(self.catalog.home / "cache" / "features")
         with self.accelerator.main_process_first():
             features = encode_dataset(
@@ -115,6 +116,7 @@ class Execution:
         self.base.drop_encoders()
         transformer = self.base.transformer
         parameters = attach(transformer, config.adapter, self.pattern, config.seed)
+        quantise_base(transformer, config.quant, self.base.dtype)
         self.metadata = file_metadata(config.adapter, self.pattern)
         self.trainer = Trainer(
             config, self.base, features, parameters, make_optimiser(config.optimiser, parameters), self.accelerator
@@ -212,20 +214,10 @@ class Execution:
             self._log("checkpoint", path=path.name)
 
     def _preview(self) -> None:
-        if self.previewer is None or not self.leads:
+        if not self.leads:
             return
         paths = self.previewer.draw(self.step, read_state(self.base.transformer), self.metadata)
         self._log("preview", pictures=[path.relative_to(self.folder.path).as_posix() for path in paths])
-
-    def _previewer(self, model: Any, dataset: Dataset) -> Previewer | None:
-        if model is None:
-            if self.config.previews.every:
-                raise TrainingError(
-                    f"The engine cannot draw with {self.config.model} yet, so there are no previews.",
-                    "Set previews.every to 0.",
-                )
-            return None
-        return Previewer(self.config, self.folder, self.catalog, model, dataset)
 
     def _resume(self) -> None:
         """Go to the last whole checkpoint, if there is one."""

@@ -1,8 +1,7 @@
 """What training needs to know of an architecture: which layers take an adapter, and how the transformer is called.
 
 One row per architecture. Everything that inference needs as well (text layers, lengths, sizes) is read from
-`workbench.models.families` where the family has a row there; the rows of FLUX.2 dev and FLUX.3 klein hold those facts
-here, as long as the engine does not draw with these models.
+`workbench.models.families`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from finetune.batch import Batch, Grid
 from workbench.engine.latents import picture_ids, text_ids
-from workbench.models.families import FAMILIES, Family
 
 Velocity = Callable[[Any, Tensor, Tensor, Batch, float], Tensor]
 
@@ -29,37 +27,15 @@ class TrainFamily:
 
     name: str
     title: str
-    pipeline: str  # class named in the model folder's index
-    transformer: str  # model class of diffusers
+    pipelines: tuple[str, ...]  # classes that a model folder's index may name
     blocks: str  # every linear layer inside the blocks: what all hosts can load
     attention: str
     mlp: str
     references: int  # most reference pictures of an example
     velocity: Velocity
     remedy: str  # what to train instead of a distilled checkpoint
-    text_layers: tuple[int, ...] = ()
-    max_sequence_length: int = 512
-    size_multiple: int = 16
+    trains_distilled: bool = True  # whether a distilled checkpoint can be trained on this loss at all
     reference_blocks: str = ""  # further layers that only an example with references reaches
-
-    def row(self) -> Family:
-        """Sizes and lengths in the form that the data part reads; for the families that have no row of their own yet."""
-        return replace(
-            FAMILIES["flux2-klein"],
-            name=self.name,
-            title=self.title,
-            pipeline=self.pipeline,
-            text_layers=self.text_layers,
-            max_sequence_length=self.max_sequence_length,
-            size_multiple=self.size_multiple,
-            max_references=self.references,
-            tasks=("text-to-image", "edit") if self.references else ("text-to-image",),
-            checkpoints={},
-        )
-
-    def is_distilled(self, config: Mapping[str, Any]) -> bool:
-        """Whether a transformer with this configuration is step-distilled."""
-        return bool(config.get("flow_map", False))
 
     def pattern(self, targets: str, *, references: bool = False) -> str:
         """The regular expression that a configuration's `targets` stands for."""
@@ -190,8 +166,7 @@ _FLUX3_ATTENTION, _FLUX3_MLP = r"attn\.(to_[qkv]|to_out\.0)", r"ff\.linear_(in|o
 _FLUX1 = TrainFamily(
     name="flux1-dev",
     title="FLUX.1 [dev]",
-    pipeline="FluxPipeline",
-    transformer="FluxTransformer2DModel",
+    pipelines=("FluxPipeline",),
     blocks=f"{_FLUX1_ATTENTION}|{_FLUX1_MLP}",
     attention=_FLUX1_ATTENTION,
     mlp=_FLUX1_MLP,
@@ -202,15 +177,13 @@ _FLUX1 = TrainFamily(
 _FLUX2 = TrainFamily(
     name="flux2-dev",
     title="FLUX.2 [dev]",
-    pipeline="Flux2Pipeline",
-    transformer="Flux2Transformer2DModel",
+    pipelines=("Flux2Pipeline",),
     blocks=_FLUX2_BLOCKS,
     attention=_FLUX2_ATTENTION,
     mlp=_FLUX2_MLP,
     references=4,
     velocity=flux2_velocity,
     remedy="Train FLUX.2-dev.",
-    text_layers=(10, 20, 30),
 )
 
 _ROWS = (
@@ -219,7 +192,7 @@ _ROWS = (
         _FLUX1,
         name="flux1-kontext",
         title="FLUX.1 Kontext [dev]",
-        pipeline="FluxKontextPipeline",
+        pipelines=("FluxKontextPipeline",),
         references=1,
         remedy="Train FLUX.1-Kontext-dev.",
     ),
@@ -228,23 +201,20 @@ _ROWS = (
         _FLUX2,
         name="flux2-klein",
         title="FLUX.2 [klein] base",
-        pipeline="Flux2KleinPipeline",
+        pipelines=("Flux2KleinPipeline",),
         remedy="Train FLUX.2-klein-base-4B or -9B and use the adapter on the distilled model.",
-        text_layers=(),  # the engine's table has them
     ),
     TrainFamily(
         name="flux3-klein",
         title="FLUX.3 [klein] base",
-        pipeline="Flux3ModularPipeline",
-        transformer="Flux3Transformer2DModel",
+        pipelines=("Flux3ModularPipeline", "Flux3DistilledModularPipeline"),
         blocks=f"{_FLUX3_OWN}({_FLUX3_ATTENTION}|{_FLUX3_MLP})",
         attention=_FLUX3_OWN + _FLUX3_ATTENTION,
         mlp=_FLUX3_OWN + _FLUX3_MLP,
         references=4,
         velocity=flux3_velocity,
         remedy="Train FLUX.3-klein-base; the distilled model is a flow map, which this loss does not fit.",
-        text_layers=(4, 8, 12, 16, 20, 24, 28, 32),
-        max_sequence_length=8192,
+        trains_distilled=False,
         reference_blocks=rf"mode_blocks\.image_cond\.\d+\.({_FLUX3_ATTENTION}|{_FLUX3_MLP})",
     ),
 )

@@ -122,9 +122,12 @@ class Features:
 def is_prior(item: Item) -> bool:
     """Whether an example should stay as the base answers: regularisation, and captions that were dropped.
 
-    Guidance subtracts the answer to no caption; were that to learn the concept as well, guidance would take it away.
+    Guidance subtracts the answer to no caption; were that to learn the concept as well, guidance would take it away. Only
+    with references it should learn: there it says what pictures of the task look like, far from the base's answer, and no
+    picture without references asks for it.
     """
-    return item.example.regularisation or (not item.caption and bool(item.example.caption))
+    dropped = not item.caption and bool(item.example.caption) and not item.example.references
+    return item.example.regularisation or dropped
 
 
 def _present(cache: FeatureCache, key: str, what: str) -> Tensors:

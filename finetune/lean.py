@@ -17,7 +17,7 @@ from torch import Tensor, nn
 NAME = "default"
 
 
-class LeanLora(Linear):  # type: ignore[misc]  # peft has no types
+class LeanLora(Linear):
     """A linear layer with one LoRA; everything but the forward pass of training is peft's."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -33,6 +33,7 @@ class LeanLora(Linear):  # type: ignore[misc]  # peft has no types
 
 def make_lean(module: nn.Module) -> None:
     """Give every plain LoRA layer of `module` the shorter pass; those with dropout, DoRA or bits of their own keep theirs."""
+    layer: Any
     for layer in module.modules():
         if type(layer) is Linear and isinstance(layer.lora_dropout[NAME], nn.Identity) and not layer.use_dora[NAME]:
             layer.__class__ = LeanLora

@@ -20,11 +20,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "product": {"adapter.rank": 24, "optimiser.learning_rate": 2e-4, "steps": 800},
         "edit": {"adapter.rank": 32, "optimiser.learning_rate": 1e-4, "steps": 500},
         "nano": {
-            "optimiser.learning_rate": 1e-3,
-            "steps": 300,
+            "optimiser.learning_rate": 2e-3,
+            "timesteps.mean": 1.0,  # what a small model draws is decided early, where noise is high
+            "data.caption_dropout": 0.1,
+            "prior_weight": 8.0,
             "batch_size": 4,
-            "data.caption_dropout": 0.2,
-            "prior_weight": 3.0,
+            "steps": 300,
         },
     }
 )

@@ -1,106 +1,66 @@
 """A frozen base of fewer bits: less memory, not more speed. Adapters stay float32 whatever the base is.
 
-    int8    torchao, one scale a row: half of bfloat16, close to it in every answer
-    nf4     bitsandbytes, 64 weights a scale: a quarter, for what does not fit otherwise
-
-Only linear layers of the blocks are quantised, which hold nearly all weights; embeddings, modulations and the output
-layer stay as they are.
+Weights are packed as the engine packs them (`workbench.models.quantise`), so a run trains on the very numbers that
+`quantisation` of a recipe draws with. A packed layer makes its weight whole in the forward pass and once more in the
+backward pass; nothing whole is kept between them.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn import functional
 
-from finetune.config import Quant, TrainConfig, TrainConfigError
-from finetune.families import TrainFamily
-
-PACKAGES = {"int8": "torchao", "nf4": "bitsandbytes"}
-
-
-def check_quant(config: TrainConfig) -> None:
-    """Refuse a quantised base that cannot be had.
-
-    Raises:
-        TrainConfigError: the package is not installed, or the kind of adapter does not go with it.
-    """
-    if config.quant == "none":
-        return
-    if config.adapter.kind not in ("lora", "rslora"):
-        raise TrainConfigError(
-            f"An adapter of kind {config.adapter.kind!r} needs the base's own weights, which quant: {config.quant} rounds.",
-            "Use kind lora or rslora, or quant: none.",
-        )
-    _package(config.quant)
+from finetune.config import Quant
+from workbench.models.quantise import BLOCK, PackedLinear, pack
 
 
-def quantise(transformer: nn.Module, family: TrainFamily, kind: Quant, dtype: torch.dtype) -> None:
-    """Quantise the linear layers of the blocks, in place.
+class Product(torch.autograd.Function):
+    """The answer (..., out) of a packed layer, whose weight is made whole again for the gradient of its input."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, layer: PackedLinear) -> Tensor:
+        """See the class."""
+        ctx.layer = layer
+        bias = None if layer.bias is None else layer.bias.to(values.dtype)
+        return functional.linear(values, layer.packed.dense().to(values.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the input; a packed weight has none."""
+        return gradients[0] @ ctx.layer.packed.dense().to(gradients[0].dtype), None
+
+
+class FrozenPacked(PackedLinear):
+    """A packed layer that keeps no whole weight for the backward pass."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(..., in) to (..., out), at the precision of `values`."""
+        answer: Tensor = Product.apply(values, self)
+        return answer
+
+
+def quantise_base(transformer: nn.Module, kind: Quant, dtype: torch.dtype) -> int:
+    """Pack the weights under an adapter, in place; layers without one stay as they are.
 
     Args:
-        transformer: frozen, on its device, without an adapter.
-        family: knows the blocks.
+        transformer: with its LoRA attached.
         kind: none changes nothing.
-        dtype: of the products.
+        dtype: precision of the base.
 
-    Raises:
-        TrainConfigError: the package is not installed.
+    Returns:
+        Number of layers that were packed; nf4 leaves those out that are not made of whole blocks of 64 weights.
     """
+    packed = 0
     if kind == "none":
-        return
-    pattern = re.compile(f"{family.blocks}|{family.reference_blocks}" if family.reference_blocks else family.blocks)
-    package = _package(kind)
-    if kind == "int8":
-        package.quantization.quantize_(
-            transformer,
-            package.quantization.Int8WeightOnlyConfig(),
-            filter_fn=lambda layer, name: isinstance(layer, nn.Linear) and pattern.fullmatch(name) is not None,
-        )
-        return
-    found = [(name, layer) for name, layer in transformer.named_modules() if pattern.fullmatch(name)]
-    for name, layer in found:
-        if isinstance(layer, nn.Linear):
-            parent, _, own = name.rpartition(".")
-            setattr(transformer.get_submodule(parent), own, _four_bits(package, layer, dtype))
-    transformer.is_loaded_in_4bit = True  # type: ignore[assignment]  # what peft looks for
-
-
-def _four_bits(package: Any, layer: nn.Linear, dtype: torch.dtype) -> nn.Module:
-    made: nn.Module = package.nn.Linear4bit(
-        layer.in_features, layer.out_features, bias=layer.bias is not None, compute_dtype=dtype, quant_type="nf4",
-        device="meta",
-    )  # fmt: skip
-    made.weight = package.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-    if layer.bias is not None:
-        made.bias = nn.Parameter(layer.bias.data, requires_grad=False)
-    return made.to(layer.weight.device)  # which is when the weights are rounded
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Peft warns that an adapter on int8 cannot be merged in place; ours is merged into the model's own weights."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*get_apply_tensor_subclass.*")
-        yield
-
-
-def _package(kind: Quant) -> Any:
-    import importlib
-
-    name = PACKAGES[kind]
-    try:
-        package = importlib.import_module(name)
-        if name == "torchao":
-            importlib.import_module("torchao.quantization")
-    except ImportError:
-        raise TrainConfigError(
-            f"A base with quant: {kind} needs the package {name}, which is not installed.",
-            f"Install it: pip install {name}. Or set quant: none with gradient_checkpointing: all.",
-        ) from None
-    return package
+        return packed
+    for layer in transformer.modules():
+        if isinstance(layer, LoraLayer):
+            base: Any = layer.base_layer
+            if kind != "nf4" or base.weight.numel() % BLOCK == 0:
+                layer.base_layer = FrozenPacked(pack(base.weight, kind), base.bias, dtype)
+                packed += 1
+    return packed

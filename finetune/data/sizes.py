@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from finetune.data.config import DataConfig
 from finetune.data.errors import DataConfigError
@@ -46,14 +45,9 @@ def sizes_of(family: Family | Sizes | str) -> Sizes:
 
 
 def _by_name(name: str) -> Sizes:
-    if name in FAMILIES:
-        return sizes_of(FAMILIES[name])
-    from finetune.families import TRAIN_FAMILIES  # imports torch, for architectures that inference has no row for
-
-    if name not in TRAIN_FAMILIES:
-        raise DataConfigError(f"There is no model family {name!r}.", nearest(name, {*FAMILIES, *TRAIN_FAMILIES}))
-    row: Any = TRAIN_FAMILIES[name]
-    return sizes_of(row.row())
+    if name not in FAMILIES:
+        raise DataConfigError(f"There is no model family {name!r}.", nearest(name, FAMILIES))
+    return sizes_of(FAMILIES[name])
 
 
 def resolutions_of(config: DataConfig, sizes: Sizes) -> tuple[int, ...]:

@@ -56,7 +56,8 @@ function render({ model, el }) {
     const low = Math.min(...losses);
     const high = Math.max(...losses);
     const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
-    const right = Math.max(model.get("steps"), ...all.map((point) => point[0]), 1);
+    const last = Math.max(...all.map((point) => point[0]), 1);
+    const right = Math.max(last, Math.min(model.get("steps"), 4 * last)); // a long run's beginning is no vertical line
     const x = (step) => MARGIN.left + (step / right) * (WIDTH - MARGIN.left - MARGIN.right);
     const y = (loss) => {
       const share = (loss - (low - room)) / (high - low + 2 * room);

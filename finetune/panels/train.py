@@ -65,13 +65,15 @@ class TrainPanel(widgets.VBox):
         self.report = widgets.HTML()
         self.runs = widgets.VBox()
         self.checking: threading.Thread | None = None
+        for control in (self.preset, self.prompts, self.more):
+            control.layout, control.style.description_width = widgets.Layout(width="auto"), "110px"
         style = widgets.HTML(f"<style>{CSS}</style>", layout=widgets.Layout(display="none"))
         grid = widgets.GridBox(
             [self.preset, *self.controls.values(), self.prompts, self.more],
             layout=widgets.Layout(grid_template_columns="repeat(2, minmax(0, 1fr))"),
         )
         buttons = widgets.HBox([self.check_button, self.start_button]).add_class("wb-actions")
-        super().__init__([style, grid, buttons, self.banner, self.text, self.report, self.runs])
+        super().__init__([style, grid, buttons, self.banner, self.runs, self.text, self.report])
         self.add_class("wb-panel")
         for control in (self.preset, *self.controls.values(), self.prompts, self.more):
             control.observe(lambda _: self._show_config(), names="value")
@@ -86,7 +88,7 @@ class TrainPanel(widgets.VBox):
             placeholder = {"data": "folder, .jsonl, .parquet or owner/name", "trigger": "word for what is learned"}
             control = widgets.Text(placeholder=placeholder.get(label, "default"), continuous_update=False)
         control.description = label
-        control.layout = widgets.Layout(width="auto")
+        control.layout, control.style.description_width = widgets.Layout(width="auto"), "110px"
         return control.add_class(f"ft-field-{label.replace(' ', '-')}")
 
     def config(self) -> TrainConfig:

@@ -92,10 +92,17 @@ def test_a_run_is_held_to_the_base_by_its_regularisation_pictures(tiny_klein: Ti
 def test_a_dropped_caption_is_held_to_the_base() -> None:
     """Otherwise the answer to no caption learns the concept, and guidance takes it away again."""
     dataset = cast("Any", SimpleNamespace)
-    own, plain = (dataset(regularisation=some, caption="a wug") for some in (False, True))
-    uncaptioned = dataset(regularisation=False, caption="")
-    items = [Item(own, "a wug", 0), Item(own, "", 0), Item(plain, "a wug", 0), Item(uncaptioned, "", 0)]
-    assert [is_prior(item) for item in items] == [False, True, True, False]
+    own, plain = (dataset(regularisation=some, caption="a wug", references=()) for some in (False, True))
+    edit = dataset(regularisation=False, caption="swap", references=("a part",))
+    uncaptioned = dataset(regularisation=False, caption="", references=())
+    items = [
+        Item(own, "a wug", 0),
+        Item(own, "", 0),
+        Item(plain, "a wug", 0),
+        Item(uncaptioned, "", 0),
+        Item(edit, "", 0),
+    ]
+    assert [is_prior(item) for item in items] == [False, True, True, False, False]
 
 
 def test_repeats_are_those_of_the_concept(tmp_path: Path) -> None:
