@@ -58,7 +58,7 @@ def main() -> None:
             exact = exact or pictures
             found = sorted(psnr(*pair) for pair in zip(exact, pictures, strict=True))
             size = component_bytes(model, "transformer", precision, quantisation)
-            row = {"precision": precision, "quantisation": quantisation, "transformer_bytes": size}
+            row: dict[str, Any] = {"precision": precision, "quantisation": quantisation, "transformer_bytes": size}
             row |= {"psnr_median": round(statistics.median(found), 1), "psnr_worst": round(found[0], 1)}
             rows.append(row)
             print(row)

@@ -154,6 +154,9 @@ def test_what_is_interrupted_goes_on_where_it_stopped(hub: Hub, catalog: ModelCa
     with pytest.raises(Cancelled):
         pull(catalog, "org/tiny", cancelled=stop)
     assert left(catalog) == []
+    assert list((catalog.home / "models").glob(".pulling/*/model_index.json"))
+    assert not [model.name for model in catalog.models() if "tiny" in model.name]
+    assert not catalog.broken()
     before = len(hub.asked)
     pull(catalog, "org/tiny")
     again = [file for file, _ in hub.asked[before:]]

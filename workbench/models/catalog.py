@@ -200,7 +200,9 @@ def _candidates(source: Path) -> Iterator[tuple[str, Path]]:
     """Folders with an index one or two levels below `source`, named by their relative path."""
     for pattern in ("*/", "*/*/"):
         for index in sorted(path for name in INDEXES for path in Path(source).glob(pattern + name)):
-            yield index.parent.relative_to(source).as_posix(), index.parent
+            name = index.parent.relative_to(source).as_posix()
+            if not name.startswith("."):  # what is being pulled or removed is no model
+                yield name, index.parent
 
 
 def _stamp(folder: Path) -> list[tuple[str, int, int]]:
