@@ -26,7 +26,10 @@ from workbench.errors import WorkbenchError, nearest
 from workbench.recipe import Recipe, dump_yaml
 
 ADAPTER, CHECKPOINT, WEIGHT, NONE = "adapters.", "checkpoint", "checkpoint_weight", "none"
-OWN = ("prompt", "seed", "task", "references", "image", "mask", "margins", "adapters")
+OWN = (
+    *("prompt", "seed", "task", "references", "image", "mask", "margins", "adapters"),
+    *("control", "control_type", "redux"),
+)
 """Recipe fields that are not searched: they belong to the suite, or have a key of their own."""
 _LARGEST = 2**20  # bytes of a space file
 

@@ -13,9 +13,10 @@ from PIL import Image
 from tests.conftest import write_adapter
 from tests.engine.pictures import difference, draw
 from tests.flux1_models import stock, write_flux1
-from workbench.engine import Engine
+from workbench.engine import Engine, Step
 from workbench.engine.decode import decode
 from workbench.engine.kinds.flux1 import Flux1, moments, sample
+from workbench.engine.preview import CELLS
 from workbench.engine.text import encode, tokenize
 from workbench.errors import RecipeError
 from workbench.models import ModelCatalog
@@ -246,3 +247,11 @@ def test_references_and_their_number_are_limited(catalog: ModelCatalog, photo: P
 def test_text_that_is_not_read_is_told(engine: Engine) -> None:
     (result,) = engine.run([base("dev", prompt="red " * 40, steps=1)])
     assert any("tokens were not read" in warning for warning in result.warnings)
+
+
+def test_previews_follow_the_family_s_latents(engine: Engine) -> None:
+    told: list[Any] = []
+    list(engine.run([base("dev")], listen=told.append, previews=True))
+    pictures = [event.preview for event in told if isinstance(event, Step) and event.preview is not None]
+    assert pictures
+    assert pictures[-1].size == (64 // 16 * CELLS, 96 // 16 * CELLS)

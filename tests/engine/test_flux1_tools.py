@@ -208,3 +208,16 @@ def test_companions_decide_the_digest(catalog: ModelCatalog, pictures: Path, tmp
     other = ModelCatalog(tmp_path, catalog.extra, device="cpu")
     assert resolve(recipe, catalog).digest != resolve(recipe, other).digest
     assert resolve(recipe.replace(redux=()), catalog).digest == resolve(recipe.replace(redux=()), other).digest
+
+
+def test_a_companion_that_was_replaced_is_loaded_anew(catalog: ModelCatalog, pictures: Path, tmp_path: Path) -> None:
+    recipe = base("dev", redux=[pictures / "a.png"], width=64, height=64, steps=2)
+    engine = Engine(ModelCatalog(tmp_path, catalog.extra, device="cpu", recheck=0), device="cpu")
+    seen = []
+    for seed in (6, 7, 6):
+        write_redux(tmp_path / "models" / REDUX, seed=seed)
+        (result,) = engine.run([recipe])
+        seen.append(result)
+    assert seen[0].digest == seen[2].digest != seen[1].digest
+    assert difference(seen[0].picture, seen[2].picture) == 0
+    assert difference(seen[0].picture, seen[1].picture) > 1

@@ -89,7 +89,7 @@ def _parameter(name: str) -> inspect.Parameter:
     field = Recipe.model_fields[name]
     flags = ["--" + name.replace("_", "-"), *_SHORT.get(name, [])]
     help_text = field.description or ""
-    if field.default not in (None, ""):
+    if field.default not in (None, "", ()):
         help_text += f" Default: {field.default}."
     if name in _REPEATED:
         help_text = f"{help_text} Repeat the option for several."

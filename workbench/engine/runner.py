@@ -234,9 +234,10 @@ class GroupRunner:
             )  # fmt: skip
             parts.adapters.apply(self._adapters)
             for name in sorted({name for job in self._group.jobs for name in companions_of(job.recipe)}):
-                if name not in parts.companions:
-                    folder = self._catalog.companion(name)
-                    parts.companions[name] = load_companion(name, folder, parts.dtype, parts.device)
+                fingerprint = self._catalog.companion_fingerprint(name)
+                if parts.companions.get(name, {}).get("fingerprint") != fingerprint:
+                    loaded = load_companion(name, self._catalog.companion(name), parts.dtype, parts.device)
+                    parts.companions[name] = loaded | {"fingerprint": fingerprint}
         return parts
 
     def _encode(self, parts: Components, drawing: Drawing) -> list[tuple[Text, Text]]:

@@ -19,9 +19,9 @@ from workbench.engine.events import CancelToken, Step
 from workbench.engine.memory import Economy
 from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Job
-from workbench.errors import GenerationError, ModelError, RecipeError, WorkbenchError
+from workbench.errors import GenerationError, RecipeError, WorkbenchError
 from workbench.models.catalog import ModelCatalog
-from workbench.models.loading import DTYPES
+from workbench.models.loading import DTYPES, reading
 from workbench.models.model import Model
 from workbench.recipe import Precision
 
@@ -55,11 +55,8 @@ class StockPipelines:
         options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": DTYPES[precision]}
         if model.family.pipeline == "StableDiffusionPipeline":
             options |= {"safety_checker": None, "requires_safety_checker": False}  # it would blacken pictures
-        try:
+        with reading(model.path):
             pipe = getattr(diffusers, model.family.pipeline).from_pretrained(model.path, **options)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"The model {model.path} cannot be loaded: {reason}.", "Copy it again.") from error
         pipe.set_progress_bar_config(disable=True)
         self._pipe, self._key = pipe.to(device), key
         return self._pipe

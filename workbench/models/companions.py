@@ -47,25 +47,21 @@ def load_companion(name: str, folder: Path, dtype: Any, device: Any) -> dict[str
     Raises:
         ModelError: the folder does not fit.
     """
-    return load_redux(folder, dtype, device) if name == REDUX else load_depth(folder, device)
+    from workbench.models.loading import reading  # imports torch, which naming a companion does not need
+
+    with reading(folder):
+        return load_redux(folder, dtype, device) if name == REDUX else load_depth(folder, device)
 
 
 def load_redux(folder: Path, dtype: Any, device: Any) -> dict[str, Any]:
-    """Redux's parts by folder: SigLIP, its picture processor, the embedder.
-
-    Raises:
-        ModelError: the folder does not fit.
-    """
+    """Redux's parts by folder: SigLIP, its picture processor, the embedder."""
     from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
     from transformers import SiglipVisionModel
 
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-    try:
-        encoder = SiglipVisionModel.from_pretrained(folder / "image_encoder", dtype=dtype, **options)
-        embedder = ReduxImageEncoder.from_pretrained(folder / "image_embedder", torch_dtype=dtype, **options)
-        processor = picture_processor("SiglipImageProcessor", folder / "feature_extractor")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise _unusable(folder, error) from error
+    encoder = SiglipVisionModel.from_pretrained(folder / "image_encoder", dtype=dtype, **options)
+    embedder = ReduxImageEncoder.from_pretrained(folder / "image_embedder", torch_dtype=dtype, **options)
+    processor = picture_processor("SiglipImageProcessor", folder / "feature_extractor")
     return {
         "image_encoder": encoder.requires_grad_(requires_grad=False).eval().to(device),
         "image_embedder": embedder.requires_grad_(requires_grad=False).eval().to(device),
@@ -74,19 +70,12 @@ def load_redux(folder: Path, dtype: Any, device: Any) -> dict[str, Any]:
 
 
 def load_depth(folder: Path, device: Any) -> dict[str, Any]:
-    """A depth estimator of transformers with its picture processor, in float32.
-
-    Raises:
-        ModelError: the folder does not fit.
-    """
+    """A depth estimator of transformers with its picture processor, in float32."""
     from transformers import AutoModelForDepthEstimation
 
     name = str(read_json(folder / "preprocessor_config.json").get("image_processor_type", "DPTImageProcessor"))
-    try:
-        model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        processor = picture_processor(name, folder)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise _unusable(folder, error) from error
+    model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    processor = picture_processor(name, folder)
     return {"depth": model.requires_grad_(requires_grad=False).eval().to(device), "processor": processor}
 
 
@@ -97,8 +86,3 @@ def picture_processor(name: str, folder: Path) -> Any:
     stem = name.removesuffix("Fast").removesuffix("Pil")
     cls = getattr(transformers, f"{stem}Pil", None) or getattr(transformers, stem)
     return cls.from_pretrained(folder, local_files_only=True)
-
-
-def _unusable(folder: Path, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:300]
-    return ModelError(f"The model {folder} cannot be loaded: {reason}.", "Check that the folder is complete.")

@@ -176,7 +176,7 @@ def read_component(
         torch.OutOfMemoryError: the device has no room.
     """
     log.info("loading %s of %s as %s on %s", name, model.name, precision, device)
-    with _part(model.path / name):
+    with reading(model.path / name):
         value = load_part(model.path / name, model.family.components[name], DTYPES[precision], model.family)
     if not isinstance(value, nn.Module):
         return value
@@ -190,7 +190,7 @@ def read_component(
 
 
 @contextmanager
-def _part(folder: Path) -> Iterator[None]:
+def reading(folder: Path) -> Iterator[None]:
     """Turn the loaders' errors into one sentence that names the component, and keep their progress bars to themselves.
 
     Their warnings are silenced too: the layers and the head that are left out are left out on purpose.

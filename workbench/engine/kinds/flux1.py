@@ -99,7 +99,8 @@ class Flux1:
         def read() -> Image.Image:
             return control_map(pictures.inputs.open(control), kind, width, height, parts.companions.get(DEPTH))
 
-        return pictures.get(parts, ("control", control, kind, width, height), read, moments)
+        seen_by = parts.companions[DEPTH]["fingerprint"] if kind == "depth" else ""
+        return pictures.get(parts, ("control", control, kind, seen_by, width, height), read, moments)
 
     def enrich(self, parts: Components, job: Job, text: Text, pictures: Pictures) -> Text:
         """Redux: the pictures as further words, all weighted and summed. Source: `FluxPriorReduxPipeline`."""

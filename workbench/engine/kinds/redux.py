@@ -30,7 +30,8 @@ def mix(parts: Components, variations: Sequence[Variation], text: Text, pictures
     assert text.pooled is not None  # FLUX.1 has it
     for variation in variations:
         digest, weight = variation.picture, torch.tensor(variation.weight, dtype=parts.dtype, device=parts.device)
-        words = pictures.get(parts, ("redux", digest), lambda digest=digest: pictures.inputs.open(digest), read)  # type: ignore[misc]
+        facts = ("redux", digest, parts.companions[REDUX]["fingerprint"])
+        words = pictures.get(parts, facts, lambda digest=digest: pictures.inputs.open(digest), read)  # type: ignore[misc]
         embeds.append(torch.cat([text.embeds, words], dim=1) * weight)
         pooled.append(text.pooled * weight)
     return Text(torch.cat(embeds).sum(dim=0, keepdim=True), torch.cat(pooled).sum(dim=0, keepdim=True))
