@@ -170,7 +170,7 @@ def empty_index(folder: Path) -> None:
         (long_header, ["incomplete", "again"]),
         (no_safetensors, ["incomplete"]),
         (pickle, ["pickle", "Convert it to safetensors"]),
-        (edit_index(_class_name="StableDiffusionPipeline"), ["StableDiffusionPipeline", "Flux2KleinPipeline"]),
+        (edit_index(_class_name="PixArtAlphaPipeline"), ["PixArtAlphaPipeline", "Flux2KleinPipeline"]),
         (edit_index(_class_name=None), ["Supported"]),
         (edit_index(vae=[None, None]), ["lacks", "vae"]),
         (shallow, ["text encoder", "2 layers"]),
