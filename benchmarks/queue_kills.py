@@ -106,7 +106,7 @@ def main() -> None:
             worker = fork_worker(home, log, warm.engine)
             enough = queue.counts()["completed"] + draw.choice((0, 1, 2, 4))
             while (now := queue.counts())["completed"] < enough and now["pending"] + now["running"]:
-                time.sleep(0.002)
+                time.sleep(0.01)
             time.sleep(draw.uniform(0, options.longest))
             os.kill(worker, signal.SIGKILL)
             os.waitpid(worker, 0)

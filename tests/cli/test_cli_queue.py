@@ -67,6 +67,7 @@ def test_failures_have_exit_codes_and_sentences(cli: Cli, files: Path) -> None:
     assert cli("queue", "show", "1").exit_code == 2
     assert cli("queue", "cancel").exit_code == 2
     assert cli("queue", "cancel", "1", "--all").exit_code == 2
+    assert cli("queue", "retry", "1", "--batch", "1").exit_code == 2
     assert cli("queue", "list", "--state", "pendin").exit_code == 2
     failing = cli("queue", "submit", "--kind", "evals.run", "--", "no-such-suite", "--models", "x", "--out", "run")
     assert failing.exit_code == 0, failing.output

@@ -311,8 +311,8 @@ def _chosen(jobs: list[int] | None, batch: int | None, all_: bool) -> list[int]:
     """The jobs that were named; everything only when it was asked for."""
     if not jobs and batch is None and not all_:
         raise typer.BadParameter("name jobs, or give --batch N or --all")
-    if all_ and (jobs or batch is not None):
-        raise typer.BadParameter("--all goes with neither jobs nor --batch")
+    if bool(jobs) + (batch is not None) + all_ > 1:
+        raise typer.BadParameter("give one of: jobs, --batch N, --all")
     return jobs or []
 
 

@@ -156,7 +156,7 @@ class Worker:
         conditions = [jobs.c.kind.in_(self._kinds)] if self._kinds else []
         counts, reason = self._database.read(lambda c: (count(c, *conditions), claims.paused(c)))
         if reason is not None and counts["pending"] and not counts["running"]:
-            why = f": {reason}" if reason else "."
+            why = f": {reason.rstrip('.')}." if reason else "."
             raise QueueError(f"The queue is paused{why}", "Resume it, with `workbench queue resume` or queue.resume().")
         return not any(counts[state] for state in OPEN)
 
