@@ -112,3 +112,13 @@ def test_unknown_model_and_adapter(tiny_catalog: ModelCatalog) -> None:
         resolve(Recipe(model="tiny-bas"), tiny_catalog)
     with pytest.raises(ModelError, match="plain"):
         resolve(Recipe(model="tiny-base", adapters=(Adapter(name="plian"),)), tiny_catalog)
+
+
+def test_fields_that_came_later_are_told_only_when_given(tiny_catalog: ModelCatalog) -> None:
+    """So that the digests of earlier versions, and with them the names of their pictures, stay what they were."""
+    first = {
+        *("task", "prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale"),
+        *("max_sequence_length", "precision", "adapters", "weights", "format"),
+    }
+    told = json.loads(resolve(Recipe(model="tiny-base"), tiny_catalog).canonical_json)
+    assert set(told) == first
