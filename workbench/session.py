@@ -87,7 +87,11 @@ class Session:
             if self._engine is None:
                 from workbench.engine import Engine
 
-                self._engine = Engine(self.catalog, device=self.settings.device, batch_size=self.settings.batch_size)
+                chosen = self.settings
+                keep = None if chosen.keep_models is None else int(chosen.keep_models * 1e9)
+                self._engine = Engine(
+                    self.catalog, device=chosen.device, batch_size=chosen.batch_size, keep_models=keep
+                )  # fmt: skip
             return self._engine
 
     def run(

@@ -49,6 +49,13 @@ class Settings(BaseSettings):
         default=None, ge=1, le=4096, description="Pictures denoised at once, 1 to 4096; default: what memory allows."
     )
     models: Path | None = Field(default=None, description="A further folder that holds diffusers model folders.")
+    keep_models: float | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="Weights kept in memory between pictures, in GB, 0 to 10000; default: those of one model.",
+    )
     log_level: LogLevel = Field(
         default="warning", description="Least that is logged: debug, info, warning or error; default: warning."
     )

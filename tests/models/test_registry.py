@@ -72,6 +72,14 @@ def test_the_least_recently_used_goes_first(catalog: ModelCatalog) -> None:
     assert registry.bytes <= registry.budget  # type: ignore[operator]
 
 
+def test_a_session_keeps_what_its_setting_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench import Session
+
+    monkeypatch.setenv("WORKBENCH_KEEP_MODELS", "0.5")
+    session = Session(home=tmp_path, device="cpu")
+    assert session.engine._registry.budget == 500_000_000
+
+
 def test_footprint_is_what_the_loaded_weights_take(catalog: ModelCatalog) -> None:
     precisions: list[Precision] = ["float32", "bfloat16"]
     methods: list[Quantisation | None] = [None, "int8", "fp8", "nf4"]
