@@ -70,7 +70,7 @@ def stock(root: Path) -> Any:
         if name == "tiny-dev":
             return pipe(**fields, guidance_scale=asked.guidance_scale or 4.0).images[0]  # type: ignore[no-any-return]
         if name == "tiny-3-base":
-            pipe.guider.guidance_scale = asked.guidance_scale or 3.5
+            pipe.guider.guidance_scale = asked.guidance_scale or 4.0
             fields["negative_prompt"] = asked.negative_prompt
         return pipe(**fields).images[0]  # type: ignore[no-any-return]
 

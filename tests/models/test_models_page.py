@@ -29,8 +29,10 @@ def test_remedies_name_families_that_can() -> None:
 
 
 def test_partners_are_rows_that_point_back() -> None:
-    for family in FAMILIES.values():
-        for name, checkpoint in family.checkpoints.items():
-            if checkpoint.partner:
-                other = family.checkpoints[checkpoint.partner]
-                assert (other.partner, other.distilled) == (name, not checkpoint.distilled)
+    """Of the same family, or of one with the same architecture."""
+    known = {name: (family, own) for family in FAMILIES.values() for name, own in family.checkpoints.items()}
+    for name, (family, checkpoint) in known.items():
+        if checkpoint.partner:
+            sibling, other = known[checkpoint.partner]
+            assert (other.partner, other.distilled) == (name, not checkpoint.distilled)
+            assert sibling.kind == family.kind

@@ -20,6 +20,7 @@ KINDS = {
     "flux1": "workbench.engine.kinds.flux1:Flux1",
     "flux1-fill": "workbench.engine.kinds.fill:Fill",
     "flux2-klein": "workbench.engine.kinds.klein:Klein",
+    "flux2-klein-kv": "workbench.engine.kinds.klein_kv:KleinKV",
     "flux2-dev": "workbench.engine.kinds.flux2_dev:Dev",
     "flux3": "workbench.engine.kinds.flux3:Flux3",
 }

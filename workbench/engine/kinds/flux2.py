@@ -78,8 +78,8 @@ def velocity(parts: Components, call: Call, guidance: Tensor | None) -> Tensor:
         timestep=call.time.to(latents.dtype) / 1000,
         guidance=guidance,
         encoder_hidden_states=call.text.embeds,
-        txt_ids=_text_ids(length, 1 if places is None else places.shape[1], parts.device),
-        img_ids=_picture_ids(call.layout, parts.device),
+        txt_ids=text_ids_of(length, 1 if places is None else places.shape[1], parts.device),
+        img_ids=torch.cat(picture_ids_of(call.layout, parts.device)),
         joint_attention_kwargs=masked,
         return_dict=False,
     )[0]
@@ -87,12 +87,12 @@ def velocity(parts: Components, call: Call, guidance: Tensor | None) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _picture_ids(layout: Layout, device: torch.device) -> Tensor:
-    """int64 (N + R, 4)."""
-    return torch.cat([picture_ids(layout.rows, layout.columns), reference_ids(layout.references)]).to(device)
+def picture_ids_of(layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Positions of the picture, int64 (N, 4), and of the references, (R, 4)."""
+    return picture_ids(layout.rows, layout.columns).to(device), reference_ids(layout.references).to(device)
 
 
 @lru_cache(maxsize=64)
-def _text_ids(length: int, texts: int, device: torch.device) -> Tensor:
+def text_ids_of(length: int, texts: int, device: torch.device) -> Tensor:
     """int64 (L, 4), counted anew in each of several texts side by side."""
     return text_ids(length // texts).repeat(texts, 1).to(device)

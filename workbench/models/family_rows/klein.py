@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from workbench.conditions import MAX_REFERENCES, Task
@@ -85,6 +86,23 @@ _KLEIN = Family(
     ),
 )
 
+_KLEIN_KV = replace(
+    _KLEIN,
+    name="flux2-klein-kv",
+    title="FLUX.2 [klein] 9B-KV",
+    kind="flux2-klein-kv",
+    pipeline="Flux2KleinKVPipeline",
+    distilled=True,
+    regions=False,  # its attention takes no mask
+    checkpoints=MappingProxyType(
+        {
+            "FLUX.2-klein-9b-kv": Checkpoint(
+                "black-forest-labs/FLUX.2-klein-9b-kv", True, "FLUX Non-Commercial", True, 9.08, 34.7
+            )
+        }
+    ),
+)
+
 _KLEIN_NANO = Family(
     name="flux2-klein-nano",
     title="klein-nano, FLUX.2 [klein] architecture in miniature",
@@ -115,4 +133,4 @@ _KLEIN_NANO = Family(
     ),
 )
 
-ROWS = (_KLEIN, _KLEIN_NANO)
+ROWS = (_KLEIN, _KLEIN_KV, _KLEIN_NANO)
