@@ -92,7 +92,7 @@ def rows(count: int) -> Iterator[PictureRow]:
             {"name": chance.choice(["ink", "watercolour", "pixel-art"]), "weight": round(chance.random(), 2)}
             for _ in range(chance.choice([0, 0, 0, 1, 2]))
         ]
-        model, side = chance.choice(MODELS), chance.choice([256, 512, 768, 1024])
+        model, side = str(chance.choice(MODELS)), chance.choice([256, 512, 768, 1024])
         recipe = {
             "model": model, "task": None, "prompt": prompt(chance), "negative_prompt": "", "seed": chance.randrange(5000),
             "width": side, "height": chance.choice([side, 512]), "steps": chance.choice([4, 8, 20, 28]),
@@ -107,7 +107,7 @@ def rows(count: int) -> Iterator[PictureRow]:
             created=now - timedelta(minutes=5 * (count - number)),
             weights=hashlib.sha256(model.encode()).hexdigest(),
             recipe=recipe,
-            adapter_weights=[hashlib.sha256(each["name"].encode()).hexdigest() for each in adapters],
+            adapter_weights=[hashlib.sha256(str(each["name"]).encode()).hexdigest() for each in adapters],
             seconds={"load": 0.0, "text": 0.05, "denoise": chance.random() * 5, "decode": 0.1},
             environment={"torch": "2.13.0", "device": "cuda:0", "diffusers": "0.42.1"},
             warnings=[], fallbacks=[], peak_bytes=8 * 10**9, file_bytes=1_500_000,

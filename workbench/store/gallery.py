@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, inspect, select
+from sqlalchemy import ColumnElement, func, inspect, literal_column, select
 
 from workbench.errors import nearest
 from workbench.store import marks
@@ -63,6 +63,7 @@ class Gallery:
         self.trash_folder = store.home / "trash"
         self.places = (store.pictures, self.trash_folder)
         self._where: Where | None = None
+        self._sqlite = False
 
     def search(self, query: str = "", *, limit: int = PAGE, offset: int = 0, sort: str = "-created") -> Page:
         """A page of what `query` finds; pictures in the trash only where it says `is:trash`.
@@ -78,9 +79,11 @@ class Gallery:
             GalleryError: there is nothing of that name to sort by.
         """
         began = time.perf_counter()
-        condition, order = self._condition(query), _order(sort)
+        node, order = parse(query), _order(sort)
+        counted = self.condition(node, counting=True)
+        found = self.condition(node) if sort.removeprefix("-") == "created" else counted
         with self.store.transaction() as session:
-            total, ids = _hits(session, condition, order, max(0, limit), max(0, offset))
+            total, ids = _hits(session, found, counted, order, (max(0, limit), max(0, offset)))
             entries = read_entries(session, ids, self.places)
         return Page(tuple(entries), total, max(0, offset), time.perf_counter() - began)
 
@@ -217,13 +220,24 @@ class Gallery:
 
         return read_picture(self.show_all([digest])[0].path)[0]
 
-    def condition(self, node: Node) -> ColumnElement[bool]:
-        """What must hold of a row for a query's tree; the trash is left out unless the query speaks of it."""
+    def condition(self, node: Node, *, counting: bool = False) -> ColumnElement[bool]:
+        """What must hold of a row for a query's tree; the trash is left out unless the query speaks of it.
+
+        Args:
+            node: the query's tree.
+            counting: whether no index gives the order. In date's order an index ends the search with the page's last row;
+                otherwise SQLite had better start from what the query names, and the sign keeps it from that index.
+        """
         if self._where is None:
             with self.store.transaction() as session:
-                self._where = Where(indexed=inspect(session.connection()).has_table("gallery_words"))
+                connection = session.connection()
+                self._sqlite = connection.dialect.name == "sqlite"
+                self._where = Where(indexed=inspect(connection).has_table("gallery_words"))
         found = self._where.condition(node)
-        return found if _speaks_of_trash(node) else found & GalleryRow.trashed.is_(None)
+        if _speaks_of_trash(node):
+            return found
+        trashed: Any = literal_column("+gallery.trashed") if counting and self._sqlite else GalleryRow.trashed
+        return found & trashed.is_(None)
 
     def _condition(self, query: str) -> ColumnElement[bool]:
         return self.condition(parse(query))
@@ -266,15 +280,20 @@ def _order(sort: str) -> list[ColumnElement[Any]]:
 
 
 def _hits(
-    session: Session, condition: ColumnElement[bool], order: list[ColumnElement[Any]], limit: int, offset: int
+    session: Session,
+    found: ColumnElement[bool],
+    counted: ColumnElement[bool],
+    order: list[ColumnElement[Any]],
+    part: tuple[int, int],
 ) -> tuple[int, list[int]]:
-    """How many rows there are, and the ids of a page of them.
+    """How many rows there are, and the ids of a page of them, which is `part`: limit and offset.
 
     The page is asked for first: by date an index gives the order, so that the search ends with the page's last row, and
     a page that is not full tells the number without counting.
     """
-    rows = select(GalleryRow.id).where(condition).order_by(*order).limit(limit).offset(offset)
+    limit, offset = part
+    rows = select(GalleryRow.id).where(found).order_by(*order).limit(limit).offset(offset)
     ids = list(session.scalars(rows)) if limit else []
     if len(ids) < limit and (ids or not offset):
         return offset + len(ids), ids
-    return session.scalar(select(func.count()).select_from(GalleryRow).where(condition)) or 0, ids
+    return session.scalar(select(func.count()).select_from(GalleryRow).where(counted)) or 0, ids
