@@ -40,6 +40,8 @@ class PaperModel:
     embeds_guidance: bool = False
     true_cfg: bool = False
     is_baseline: bool = False
+    regions: bool = True
+    boxes: bool = False
     precision: Precision = "float32"
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4
@@ -66,6 +68,9 @@ class PaperCatalog:
         return PaperModel(name=name, fingerprint=name, is_distilled=name == "klein-nano")
 
     def adapter_fingerprint(self, name: str) -> str:
+        return f"weights of {name}"
+
+    def companion_fingerprint(self, name: str) -> str:
         return f"weights of {name}"
 
     def picture(self, name: str, *, mask: bool = False) -> PaperPicture:

@@ -207,6 +207,6 @@ def test_rows_that_ask_for_words_are_those_with_a_quoted_one() -> None:
 
 
 def test_a_bucket_of_words_shares_its_pool_and_sees_only_words() -> None:
-    line = {"width": 96, "height": 96, "references": 0, "examples": 8, "batch_size": 2, "share": 1.0}
+    line: dict[str, Any] = {"width": 96, "height": 96, "references": 0, "examples": 8, "batch_size": 2, "share": 1.0}
     plain, words = Bucket(**line), Bucket(**line, words=True)
     assert plain.pool == words.pool == plain.name != words.name

@@ -23,7 +23,7 @@ class PaperModel:
     steps, guidance_scale, max_sequence_length = 28, 4.0, 24
     size_multiple, min_side, max_side, max_pixels = 16, 64, 256, 65536
     tasks, max_references = ("text-to-image",), 0
-    embeds_guidance = true_cfg = is_baseline = False
+    embeds_guidance = true_cfg = is_baseline = regions = boxes = False
 
 
 class PaperCatalog:
@@ -32,6 +32,9 @@ class PaperCatalog:
 
     def adapter_fingerprint(self, name: str) -> str:
         return "a" * 64
+
+    def companion_fingerprint(self, name: str) -> str:
+        raise AssertionError("no companion was asked for")
 
     def picture(self, name: str, *, mask: bool = False) -> Any:
         raise AssertionError("no picture was given")
