@@ -8,7 +8,7 @@ from tests.queue.cheap import open_queue, resolved, submit
 from tests.queue.zygote import Zygote
 from workbench.queue.leases import MAX_DEATHS
 
-JOBS, KILLS = 150, 20
+JOBS, KILLS = 400, 20
 
 
 def test_random_kills_lose_and_repeat_nothing(home: Path) -> None:
@@ -22,7 +22,7 @@ def test_random_kills_lose_and_repeat_nothing(home: Path) -> None:
             before = queue.counts()["completed"]
             while queue.counts()["completed"] == before:  # it has done something
                 time.sleep(0.001)
-            time.sleep(draw.uniform(0, 0.03))
+            time.sleep(draw.uniform(0, 0.02))
             assert queue.counts()["pending"] + queue.counts()["running"], "the jobs were over before the kills"
             zygote.kill(worker)
             killed += 1
