@@ -185,6 +185,7 @@ def test_several_are_compared_from_their_very_files(panel: GalleryPanel, monkeyp
 def test_thumbnails_are_sent_when_they_are_wanted(panel: GalleryPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (panel.wall.items[place]["id"] for place in (0, 1))
     panel.gallery.show(second).path.unlink()
+    panel.gallery.thumbnails.remove(second)
     sent = messages(panel.wall, monkeypatch)
     for identity in (first, second, "../../etc/passwd"):
         panel.wall._on_message(None, {"type": "want", "id": identity}, [])
