@@ -92,9 +92,10 @@ def test_commands_of_the_readme_exist_with_their_options() -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith(tuple(apps))]
     assert len(lines) >= 6
     for line in lines:
-        program, name, *rest = shlex.split(line, comments=True)
-        group = get_command(apps[program])
-        command = group.commands[name]  # type: ignore[attr-defined]  # a click Group, as there are several commands
+        program, *rest = shlex.split(line, comments=True)
+        command = get_command(apps[program])
+        while commands := getattr(command, "commands", None):  # a group, perhaps within a group
+            command = commands[rest.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, line
 
