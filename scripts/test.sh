@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the whole test suite; installs Chromium for the browser tests where that is possible. Arguments go to pytest.
+# Runs the whole test suite; installs Chromium and PostgreSQL for it where that is possible. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,21 +16,28 @@ have_browser() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
 
-install_browser() {
+have_postgres() {
+    compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' || command -v pg_ctl
+} >/dev/null
+
+install() {  # Debian packages, where this machine lets us
     command -v apt-get >/dev/null || return 1
     local root=()
     if [[ $(id -u) -ne 0 ]]; then
         sudo -n true 2>/dev/null || return 1
         root=(sudo -n)
     fi
-    echo "Installing Debian's Chromium for the browser tests ..."
+    echo "Installing for the tests: $* ..."
     "${root[@]}" apt-get -qq update </dev/null >/dev/null &&
-        DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get -qq install --yes --no-install-recommends \
-            chromium fonts-dejavu-core </dev/null >/dev/null
+        DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get -qq install --yes --no-install-recommends "$@" \
+            </dev/null >/dev/null
 }
 
+# Tests of a real PostgreSQL start a server of their own, and are skipped with a reason where there is none.
+have_postgres || install postgresql || echo "PostgreSQL cannot be installed from here; its tests are skipped." >&2
+
 missing="NO BROWSER TESTS: Chromium is not installed and cannot be installed from here (apt-get install chromium)."
-if have_browser || { install_browser && have_browser; }; then
+if have_browser || { install chromium fonts-dejavu-core && have_browser; }; then
     exec .venv/bin/python -m pytest "${across[@]}" "$@" </dev/null
 fi
 echo "$missing" >&2
