@@ -237,7 +237,8 @@ class Gallery:
         if _speaks_of_trash(node):
             return found
         trashed: Any = literal_column("+gallery.trashed") if counting and self._sqlite else GalleryRow.trashed
-        return found & trashed.is_(None)
+        kept: ColumnElement[bool] = trashed.is_(None)
+        return found & kept
 
     def _condition(self, query: str) -> ColumnElement[bool]:
         return self.condition(parse(query))
