@@ -110,6 +110,21 @@ def test_gallery(lab: Any) -> None:
     lab.assert_clean()
 
 
+def test_halves_are_rounded_alike_in_the_saved_page(browser: Any, tmp_path: Path) -> None:
+    full = 30  # 255 / 30 is 8.5: every odd level lies halfway between two colours
+    levels = np.arange(full + 1, dtype=np.uint8)
+    rows = [np.broadcast_to(row[None, :, None], (2, full + 1, 3)).copy() for row in (levels, levels * 0)]
+    pictures = [Image.fromarray(row) for row in rows]
+    page = browser.new_page()
+    page.goto(compare(*pictures).to_html(tmp_path / "page.html").as_uri())
+    page.locator("[data-mode=difference]").click()
+    page.locator(".wb-compare-map").wait_for()
+    width, height, data = page.locator(".wb-compare-map").evaluate(MAP)
+    got = np.asarray(data, np.uint8).reshape(height, width, 4)[..., :3]
+    assert np.array_equal(got, np.asarray(difference(*pictures).heat_map()))
+    page.close()
+
+
 def test_the_saved_page_stands_alone(browser: Any, tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     pictures = [Image.fromarray(chance.integers(0, 256, (40, 60, 3), np.uint8)) for _ in range(2)]

@@ -150,7 +150,7 @@ function compareView(box, data) {
     const map = new ImageData(one.width, one.height);
     const full = Math.max(largest, data.least);
     for (let at = 0; at < levels.length; at += 1) {
-      const colour = data.ramp[Math.round((levels[at] / full) * 255)];
+      const colour = data.ramp[Math.floor((510 * levels[at] + full) / (2 * full))]; // halves up, as in Python
       for (let channel = 0; channel < 3; channel += 1) map.data[4 * at + channel] = colour[channel];
       map.data[4 * at + 3] = 255;
     }

@@ -34,8 +34,9 @@ class Difference:
             full: levels that are shown white; default: the largest difference, but at least `LEAST`.
         """
         full = max(self.largest, LEAST) if full is None else full
-        scaled = np.minimum(self.levels.astype(np.float64) / full, 1) * 255
-        return Image.fromarray(ramp()[np.rint(scaled).astype(np.uint8)])
+        # Whole numbers, halves up: compare.js does the same, and the two languages' own roundings differ on halves.
+        places = (510 * np.minimum(self.levels.astype(np.int64), full) + full) // (2 * full)  # 0 to 255
+        return Image.fromarray(ramp()[places])
 
     @property
     def sentence(self) -> str:
