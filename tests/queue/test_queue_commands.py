@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,11 +21,11 @@ from workbench.queue.queue import Queue
 SCRIPT = """
 import os, pathlib, sys, time
 folder = pathlib.Path(sys.argv[2])
-with (folder / "log.txt").open("a") as log:
-    log.write(f"{sys.argv[1]} begins\\n")
-if sys.argv[1] == "fail":
-    sys.exit("Error: the data are missing.")
-try:
+try:  # whoever reads that it begins may interrupt it at once
+    with (folder / "log.txt").open("a") as log:
+        log.write(f"{sys.argv[1]} begins\\n")
+    if sys.argv[1] == "fail":
+        sys.exit("Error: the data are missing.")
     for step in range(1, 4):
         (folder / "step.txt.tmp").write_text(str(step))
         (folder / "step.txt.tmp").replace(folder / "step.txt")
@@ -114,6 +115,21 @@ def test_a_command_ends_with_whoever_started_it_and_the_next_waits_for_it(progra
             assert first.wait(60) == 130
             assert second.wait(60) == 0
     assert log(program)[:3] == ["wait begins", "saved", "run begins"]
+
+
+def test_a_command_may_save_though_its_starter_ignores_the_interrupt(program: Path) -> None:
+    words = [sys.executable, "-m", "workbench.queue.leash", str(program / "lock"), sys.executable, "-m", "slowly"]
+    with subprocess.Popen(
+        [*words, "wait", str(program)],
+        stdin=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509 - as in a shell's background
+    ) as process:
+        while log(program) != ["wait begins"]:
+            time.sleep(0.01)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 130  # not killed when the patience of the leash ends
+    assert log(program) == ["wait begins", "saved"]
 
 
 def test_a_leash_that_is_dropped_while_it_waits_starts_nothing(program: Path) -> None:

@@ -24,6 +24,8 @@ PATIENCE = 60.0  # seconds for a checkpoint
 
 def main(lock: Path, words: list[str]) -> int:
     """Run `words` until it ends or stdin does. Returns its exit code."""
+    # A starter that runs in a shell's background ignores SIGINT, and so would the program, which could then never save.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.name != "posix":  # no lock that a child inherits
         return _run(words, ())
     import fcntl
