@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PANEL = """
 from workbench import GenerationPanel, Recipe, Session
-panel = GenerationPanel(Session(), Recipe(prompt='a red circle', steps=2))
+panel = GenerationPanel(Session(home=HOME), Recipe(prompt='a red circle', steps=2))
 panel
 """
 
@@ -22,14 +22,15 @@ def test_recall_and_dynamic_prompts_in_the_panel(lab: Any, tmp_path: Path) -> No
     path = tmp_path / "forge.png"
     text = samples.FORGE.replace("a lighthouse at dusk", "a {red|blue} circle").replace("1024x768", "64x64")
     path.write_bytes(samples.png({"parameters": text.replace("Steps: 20", "Steps: 2").replace("<lora:oils:0.8>", "")}))
-    lab.open_cell("recall.ipynb", PANEL)
+    home = repr(str(tmp_path / "home"))  # the server's home holds the pictures of the other tests
+    lab.open_cell("recall.ipynb", PANEL.replace("HOME", home))
     button = lab.page.locator(".wb-recall")
     button.wait_for()
     with lab.page.expect_file_chooser() as chooser:
         button.click()
     chooser.value.set_files(str(path))
     lab.until("print(panel.form.recipe.prompt.split(',')[0])", "a {red|blue} circle")
-    assert "Read from AUTOMATIC1111" in lab.page.locator(".wb-banner").first.inner_text()
+    lab.page.locator(".wb-banner").get_by_text("Read from AUTOMATIC1111").first.wait_for()
     assert lab.kernel("print(panel.form.recipe.seed, panel.form.recipe.model)") == "4242 FLUX.1-dev"
     lab.kernel("panel.restore(panel.form.recipe.replace(model='klein-nano', guidance_scale=None))")
     lab.page.locator(".wb-dynamic input[type=checkbox]").check()
