@@ -41,7 +41,7 @@ def find_fit(info: AdapterInfo, models: Iterable[Model]) -> Fit:
         tuple(
             row.name
             for row in FAMILIES.values()
-            if row.components["transformer"] in classes and not row.checkpoints.keys() <= layers.keys()
+            if row.components.get("transformer") in classes and not row.checkpoints.keys() <= layers.keys()
         ),
     )
 

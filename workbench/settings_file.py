@@ -70,7 +70,7 @@ def _compose(path: Path) -> yaml.Node | None:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise SettingsError(f"Cannot read {str(path)!r}: {error.strerror}.", "Allow reading it, or move it.") from None

@@ -94,8 +94,9 @@ def test_commands_of_the_readme_exist_with_their_options() -> None:
     for line in lines:
         program, *rest = shlex.split(line, comments=True)
         command = get_command(apps[program])
-        while commands := getattr(command, "commands", None):  # a group, perhaps within a group
+        while rest and rest[0] in (commands := getattr(command, "commands", {})):  # a group, perhaps within a group
             command = commands[rest.pop(0)]
+        assert command is not get_command(apps[program]), line
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, line
 

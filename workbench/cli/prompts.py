@@ -13,7 +13,11 @@ from workbench.errors import RecipeError
 if TYPE_CHECKING:
     from workbench.prompts import Templates, Wildcards
 
-app = typer.Typer(help="Dynamic prompts, wildcard files, prompt lists and templates.", no_args_is_help=True)
+app = typer.Typer(
+    help="Dynamic prompts, wildcard files, prompt lists and templates.",
+    no_args_is_help=True,
+    epilog="Example: workbench prompts expand 'a {red|blue} circle'",
+)
 
 RandomOption = Annotated[
     int | None, typer.Option("--random", metavar="N", min=1, help="Draw N prompts instead of making all combinations.")
