@@ -32,6 +32,7 @@ app = typer.Typer(
     help="Find, mark, compare, export and delete pictures.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    epilog="Example: workbench gallery search 'prompt:star steps>=8'",
 )
 boards = typer.Typer(help="Boards: named collections of pictures.", no_args_is_help=True, rich_markup_mode=None)
 trash = typer.Typer(help="What was deleted and can come back.", no_args_is_help=True, rich_markup_mode=None)

@@ -18,7 +18,11 @@ from workbench.cli._common import (
     print_table,
 )
 
-app = typer.Typer(help="Settings: what they are and where they come from.", no_args_is_help=True)
+app = typer.Typer(
+    help="Settings: what they are and where they come from.",
+    no_args_is_help=True,
+    epilog="Example: workbench settings show",
+)
 
 
 @app.command("show", epilog=example("workbench settings show", "workbench settings show --device cpu --json"))
