@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import alembic.command  # noqa: F401 - before the fork, so that no child spends time on it
@@ -30,9 +31,15 @@ def hang(home: Path, database: str | None, _arguments: list[str]) -> None:
 
 
 def claim_all(home: Path, database: str | None, arguments: list[str]) -> None:
-    """Claim jobs until none waits, and write down which. Arguments: a name, jobs at once."""
+    """Claim jobs until none waits, and write down which. Arguments: a name, jobs at once.
+
+    Two of these begin together: the first jobs would be gone before the second process has started.
+    """
     queue = open_queue(home, database)
     worker = queue.database.write(leases.register)
+    (home / f"ready-{arguments[0]}").touch()
+    while len(list(home.glob("ready-*"))) < 2:
+        os.sched_yield()
     taken: list[int] = []
     while more := queue.database.write(lambda c: claims.claim(c, worker, most=int(arguments[1]))):
         taken += [each.job for each in more]
