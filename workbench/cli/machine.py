@@ -21,7 +21,7 @@ from workbench.cli._common import (
 app = typer.Typer(
     help="Settings: what they are and where they come from.",
     no_args_is_help=True,
-    epilog="Example: workbench settings show",
+    epilog=example("workbench settings show"),
 )
 
 

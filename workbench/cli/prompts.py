@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Dynamic prompts, wildcard files, prompt lists and templates.",
     no_args_is_help=True,
-    epilog="Example: workbench prompts expand 'a {red|blue} circle'",
+    epilog=example("workbench prompts expand 'a {red|blue} circle'"),
 )
 
 RandomOption = Annotated[

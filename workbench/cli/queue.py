@@ -34,7 +34,7 @@ app = typer.Typer(
     help="Jobs that survive: submit now, run here or in any number of worker processes.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    epilog="Example: workbench queue submit grid.yaml",
+    epilog=example("workbench queue submit grid.yaml"),
 )
 
 PriorityOption = Annotated[int, typer.Option("--priority", metavar="N", help="Higher runs first; default: 0.")]
