@@ -128,3 +128,7 @@ class _EitherToken(CancelToken):
     def cancelled(self) -> bool:
         """Whether either was cancelled."""
         return super().cancelled or (self._other is not None and self._other.cancelled)
+
+    def dropped(self, digest: str) -> bool:
+        """Whether either has dropped the picture."""
+        return super().dropped(digest) or (self._other is not None and self._other.dropped(digest))

@@ -167,13 +167,7 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
             f"The task is {recipe.task!r}, but the recipe's fields say {asked!r}.",
             "Leave the task out, or give the fields that it needs: references, image, mask or margins.",
         )
-    given: dict[Task, object] = {"edit": recipe.references, "control": recipe.control, "variation": recipe.redux}
-    for task in (asked, *(task for task, field in given.items() if field)):
-        if task not in model.tasks:
-            raise RecipeError(
-                f"{model.name} cannot do {task}.",
-                f"It does: {', '.join(model.tasks)}. A model of the family {ABLE.get(task, 'flux2-klein')} can.",
-            )
+    _check_able(asked, recipe, model)
     filled: dict[str, Any] = {"task": asked, "margins": margins, "references": _references(recipe, model, catalog)}
     if recipe.image is None:
         return filled
@@ -183,7 +177,7 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
         filled["width"], filled["height"] = _size_from(image, recipe, model)
         filled["strength"] = STRENGTH if recipe.strength is None else recipe.strength
         if filled["strength"] == 1 and recipe.sigmas is None:  # even levels begin with noise alone
-            filled |= {"image": None, "strength": None, "task": "edit" if recipe.references else "text-to-image"}
+            filled |= {"image": None, "strength": None, "task": task_of(recipe.replace(image=None, strength=None))}
         return filled
     filled["strength"] = 1.0 if recipe.strength is None else recipe.strength
     if recipe.mask is not None:
@@ -197,6 +191,22 @@ def fill(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any]:
         filled["mask"] = mask.digest
     filled["width"], filled["height"] = _canvas_size(image, margins, recipe, model)
     return filled
+
+
+def _check_able(asked: Task, recipe: Recipe, model: Defaults) -> None:
+    """Refuse what the model cannot do, with the name of a family that can."""
+    given: dict[Task, object] = {"edit": recipe.references, "control": recipe.control, "variation": recipe.redux}
+    for task in (asked, *(task for task, field in given.items() if field)):
+        if task not in model.tasks:
+            raise RecipeError(
+                f"{model.name} cannot do {task}.",
+                f"It does: {', '.join(model.tasks)}. A model of the family {ABLE.get(task, 'flux2-klein')} can.",
+            )
+    if recipe.control is None and "control" in model.tasks and "text-to-image" not in model.tasks:
+        raise RecipeError(
+            f"{model.name} draws along a control picture, and the recipe has none.",
+            "Give it as `control`, with its control_type; or use a model of the family flux2-klein.",
+        )
 
 
 def task_of(recipe: Recipe) -> Task:

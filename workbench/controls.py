@@ -61,10 +61,10 @@ def fill_controls(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str
             f"The recipe does not say what {model.name} is to take from the control picture.",
             f"Set control_type to one of: {', '.join(get_args(ControlType))} (map: the picture is one already).",
         )
-    if recipe.control is not None and (recipe.image is not None or recipe.references):
+    if recipe.control is not None and recipe.references:
         raise RecipeError(
-            "A control picture cannot be combined with an image or references.",
-            "Give one of them, in steps if need be.",
+            "A control picture cannot be combined with references.",
+            "Give one of them, in steps if need be; an image, a mask and margins go with a control picture.",
         )
     filled: dict[str, Any] = {"redux": _variations(recipe, catalog)}
     if recipe.control is not None:

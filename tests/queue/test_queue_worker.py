@@ -102,12 +102,17 @@ def test_a_cancelled_job_stops_within_a_step_and_its_neighbours_are_finished(dra
     drawing.submit([small(seed, steps=6, prompt="a green dot") for seed in range(3)])
     first, *rest = sorted(job.id for job in drawing.jobs())
     seen: list[int] = []
+    others: list[int] = []
+    names: list[str] = []
 
     def stop(event: QueueEvent) -> None:
+        names.append(event.name)
         if event.name == "step" and event.job == first:
             seen.append(event.step)
             if event.step == 2:
                 drawing.cancel(first)
+        elif event.name == "step":
+            others.append(event.step)
 
     leave = drawing.bus.subscribe(stop)
     drawing.work()
@@ -115,10 +120,36 @@ def test_a_cancelled_job_stops_within_a_step_and_its_neighbours_are_finished(dra
     assert drawing.job(first).state == "canceled"
     assert seen == [1, 2]
     assert [drawing.job(number).state for number in rest] == ["completed", "completed"]
+    assert sorted(others) == sorted([1, 2, 3, 4, 5, 6] * 2)  # no step of theirs is done twice
+    assert [drawing.job(number).attempts for number in rest] == [1, 1]
+    assert "returned" not in names
     assert not drawing.session.store.known([drawing.job(first).digest])
     assert drawing.retry() == 1
     drawing.work()
     assert drawing.job(first).state == "completed"
+
+
+def test_a_picture_that_another_job_wants_is_drawn_all_the_same(drawing: Queue) -> None:
+    """Two jobs of one picture: canceling one keeps it, canceling both ends it, and the third picture is not disturbed."""
+    for canceled, drawn in ((1, True), (2, False)):
+        twin = small(canceled, steps=6, prompt="a twin dot")
+        drawing.submit([twin, twin, small(9 + canceled, steps=6, prompt="a twin dot")])
+        pair = sorted(job.id for job in drawing.jobs("pending"))[:2]
+        told = False
+
+        def stop(event: QueueEvent, pair: list[int] = pair, count: int = canceled) -> None:
+            nonlocal told
+            if event.name == "step" and event.step == 2 and not told:
+                told = True
+                for number in pair[:count]:
+                    drawing.cancel(number)
+
+        leave = drawing.bus.subscribe(stop)
+        drawing.work()
+        leave()
+        assert [drawing.job(number).state for number in pair].count("canceled") == canceled
+        assert bool(drawing.session.store.known([drawing.job(pair[0]).digest])) == drawn
+    assert states(drawing).count("completed") == 3
 
 
 def test_a_cancel_in_the_database_alone_is_heard_by_the_heartbeat(drawing: Queue) -> None:

@@ -90,14 +90,14 @@ class Engine:
             recipes: what is wanted.
             listen: called with `Planned`, `Step` and `Finished` in this thread. When it raises, it is not called again,
                 the fault is logged, and every later result carries a warning: a broken display must not lose pictures.
-            cancel: stops the run within one denoising step.
+            cancel: stops the run, or single pictures of it, within one denoising step.
             previews: put small pictures into the `Step` events, at most ten a second.
 
         Yields:
-            One result per recipe; after a cancel only the finished ones.
+            One result per recipe; after a cancel only the finished ones, and none for a picture that was dropped.
 
         Raises:
-            Cancelled: at the end, when the run was cancelled before all pictures were made.
+            Cancelled: at the end, when the run was cancelled before all pictures that it wants were made.
         """
         cancel = cancel or CancelToken()
         tell = _Teller(listen)
@@ -108,17 +108,18 @@ class Engine:
         for failure in plan.failures:
             tell(Finished("", 0, plan.unique, failure.error))
             yield Result(failure.index, plan.recipes[failure.index], None, error=failure.error)
-        done = 0
+        made: set[str] = set()
         for group, size in zip(plan.groups, sizes, strict=True):
             reset_peak(self.device)
             runner = self._runner(group, size, tell, cancel, previews=previews)
             for outcome in runner.run():
-                done += 1
-                tell(Finished(outcome.job.digest, done, plan.unique, outcome.error))
+                made.add(outcome.job.digest)
+                tell(Finished(outcome.job.digest, len(made), plan.unique, outcome.error))
                 yield from self._results(plan, group, outcome, runner.economy, tell.warnings)
-        if done < plan.unique:
+        missing = {job.digest for group in plan.groups for job in group.jobs} - made
+        if any(not cancel.dropped(digest) for digest in missing):
             raise Cancelled(
-                f"Stopped after {done} of {plan.unique} pictures.", "The finished ones are kept; run again to go on."
+                f"Stopped after {len(made)} of {plan.unique} pictures.", "The finished ones are kept; run again to go on."
             )
 
     def _runner(

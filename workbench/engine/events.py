@@ -72,6 +72,7 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._dropped: set[str] = set()
 
     def cancel(self) -> None:
         """Ask the work to stop within one step. Finished pictures are kept."""
@@ -81,3 +82,11 @@ class CancelToken:
     def cancelled(self) -> bool:
         """Whether `cancel` was called."""
         return self._event.is_set()
+
+    def drop(self, digest: str) -> None:
+        """Ask for one picture not to be made; it leaves its batch within one step, and the others go on."""
+        self._dropped.add(digest)
+
+    def dropped(self, digest: str) -> bool:
+        """Whether the picture of `digest` is not wanted any more."""
+        return digest in self._dropped

@@ -75,7 +75,7 @@ class GroupRunner:
         device: where to compute.
         economy: batch size, and what earlier groups had to give up.
         tell: called with a `Step` after each step of each row.
-        cancel: looked at before every step.
+        cancel: looked at before every step; single pictures may leave their batch.
         preview_map: gives the latent-to-colour map, or None for no previews.
     """
 
@@ -102,10 +102,13 @@ class GroupRunner:
         self.economy = economy
 
     def run(self) -> Iterator[Outcome]:
-        """Outcomes as pictures finish; stops early when cancelled."""
-        for jobs in self._group.batches(self.economy.rows):
+        """Outcomes as pictures finish; stops early when cancelled, and gives none of a picture that was dropped."""
+        for batch in self._group.batches(self.economy.rows):
             if self._cancel.cancelled:
                 return
+            jobs = tuple(job for job in batch if not self._cancel.dropped(job.digest))
+            if not jobs:
+                continue
             drawing = Drawing(jobs, [{} for _ in jobs], [() for _ in jobs], set(range(len(jobs))))
             try:
                 yield from self._draw(drawing)
@@ -165,7 +168,7 @@ class GroupRunner:
         shown = 0.0
         for nothing_to_draw in rows.leave():  # of strength 0
             yield self._finish(parts, drawing, *nothing_to_draw)
-        while rows.names and not self._cancel.cancelled:
+        while self._wanted(rows, drawing):
             start = time.perf_counter()
             try:
                 with self._lock:
@@ -189,6 +192,14 @@ class GroupRunner:
                 self._tell(Step(job.digest, rows.step, job.steps, picture))
             for name, latents, failed_at in done:
                 yield self._finish(parts, drawing, name, latents, failed_at)
+
+    def _wanted(self, rows: Rows, drawing: Drawing) -> bool:
+        """Whether there is a step to do; takes out the rows of pictures that were dropped."""
+        stay = [row for row, name in enumerate(rows.names) if not self._cancel.dropped(drawing.jobs[name].digest)]
+        if len(stay) < len(rows.names):
+            drawing.open -= set(rows.names) - {rows.names[row] for row in stay}
+            rows.keep(stay)
+        return bool(rows.names) and not self._cancel.cancelled
 
     def _finish(self, parts: Components, drawing: Drawing, name: int, latents: Tensor, failed_at: Tensor) -> Outcome:
         height, width = self._grid(parts)

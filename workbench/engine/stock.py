@@ -102,6 +102,8 @@ class StockRunner:
         for job in self._group.jobs:
             if self._cancel.cancelled:
                 return
+            if self._cancel.dropped(job.digest):
+                continue
             try:
                 outcome = self._draw(job)
             except WorkbenchError as error:
@@ -111,9 +113,8 @@ class StockRunner:
                 reason = " ".join(str(error).split())[:300]
                 wrapped = GenerationError(f"The picture could not be made: {type(error).__name__}: {reason}.")
                 outcome = Outcome(job, error=wrapped)
-            if outcome.picture is None and outcome.error is None:  # cancelled on the way
-                return
-            yield outcome
+            if outcome.picture is not None or outcome.error is not None:  # neither: stopped on the way
+                yield outcome
 
     def _draw(self, job: Job) -> Outcome:
         model, recipe = self._catalog.model(self._group.model), job.recipe
@@ -145,13 +146,16 @@ class StockRunner:
         picture = pipe(**given).images[0]
         seconds = {"load": loaded - start, "denoise": time.perf_counter() - loaded}
         warnings = _truncation(pipe, recipe.prompt)
-        return Outcome(job, None if self._cancel.cancelled else picture, seconds=seconds, warnings=warnings)
+        return Outcome(job, None if self._stopped(job) else picture, seconds=seconds, warnings=warnings)
 
     def _step(self, pipe: Any, job: Job, step: int, values: dict[str, Any]) -> dict[str, Any]:
         self._tell(Step(job.digest, step + 1, job.steps, None))
-        if self._cancel.cancelled:
+        if self._stopped(job):
             pipe._interrupt = True  # the pipelines' own way to stop within a step
         return values
+
+    def _stopped(self, job: Job) -> bool:
+        return self._cancel.cancelled or self._cancel.dropped(job.digest)
 
 
 def _truncation(pipe: Any, prompt: str) -> tuple[str, ...]:

@@ -32,6 +32,23 @@ class Outcome:
     stored: bool = False  # the store had it already
 
 
+class ClaimToken(CancelToken):
+    """Cancels what was claimed together, or single jobs of it: a picture is dropped when no job wants it any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: dict[str, set[int]] = {}  # digest of a picture -> jobs that want it
+        self.gone: set[int] = set()  # jobs that were canceled or given to somebody else
+
+    def wants(self, job: int, digest: str) -> None:
+        """`job` is about the picture of `digest`."""
+        self._jobs.setdefault(digest, set()).add(job)
+
+    def dropped(self, digest: str) -> bool:
+        """Whether no job of the claim wants the picture any more."""
+        return digest in self._jobs and self._jobs[digest] <= self.gone
+
+
 class OnStep(Protocol):
     """Told after every step of a job."""
 
@@ -41,9 +58,11 @@ class OnStep(Protocol):
 
 
 def run_pictures(
-    taken: Sequence[Claim], session: Session, token: CancelToken, step: OnStep, *, previews: bool
+    taken: Sequence[Claim], session: Session, token: ClaimToken, step: OnStep, *, previews: bool
 ) -> Iterator[Outcome]:
     """Draw what the store does not hold; yield every job's outcome as soon as its picture is stored.
+
+    A job that is gone by `token` leaves its batch within one step and has no outcome; the others go on.
 
     Raises:
         Cancelled: at the end, when `token` was used.
@@ -61,6 +80,7 @@ def run_pictures(
         recipes.append(recipe)
         drawn.append(each)
         by_digest.setdefault(digest, []).append(each)
+        token.wants(each.job, digest)
 
     def listen(event: Event) -> None:
         if isinstance(event, Step):
@@ -70,7 +90,8 @@ def run_pictures(
     for result in session.run(recipes, listen=listen, cancel=token, previews=previews):
         claim = drawn[result.index]
         spent = 0.0 if result.reused else sum(result.seconds.values())
-        yield Outcome(claim, result.error, result.digest, spent, stored=result.reused)
+        if claim.job not in token.gone:
+            yield Outcome(claim, result.error, result.digest, spent, stored=result.reused)
 
 
 def run_one(claim: Claim, session: Session, token: CancelToken, step: OnStep) -> Outcome:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
-from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled, SettingsError, StoreError, WorkbenchError
 from workbench.logs import context, get_logger
 from workbench.queue import claims, control
@@ -31,7 +30,7 @@ from workbench.queue.errors import JobError, QueueError
 from workbench.queue.kinds import PICTURE
 from workbench.queue.leases import BEAT
 from workbench.queue.pulse import Pulse
-from workbench.queue.run import Outcome, run_one, run_pictures
+from workbench.queue.run import ClaimToken, Outcome, run_one, run_pictures
 from workbench.queue.tables import jobs
 from workbench.queue.views import OPEN, count
 
@@ -75,8 +74,9 @@ class Worker:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()  # guards what follows
-        self._token = CancelToken()  # of the present claim
-        self._running: set[int] = set()  # jobs of it that are not reported yet
+        self._token = ClaimToken()  # of the present claim
+        self._running: set[int] = set()  # jobs of it that are neither reported nor gone
+        self._together = False  # whether they are drawn together, so that one may leave
         self._thread: threading.Thread | None = None
         self._unwritten: StoreError | None = None  # why a report could not be written at last
         self.error: WorkbenchError | None = None  # why `start`'s thread ended, if it did not by `stop`
@@ -163,7 +163,8 @@ class Worker:
     def _work(self, taken: list[Claim], pulse: Pulse) -> None:
         """Run what was claimed together, and give back what was not finished."""
         with self._lock:
-            self._token, self._running = CancelToken(), {each.job for each in taken}
+            self._token, self._running = ClaimToken(), {each.job for each in taken}
+            self._together = taken[0].kind == PICTURE
             if self._stop.is_set():
                 self._token.cancel()
         pulse.runs(taken)
@@ -192,7 +193,8 @@ class Worker:
             pulse.runs([])
             with self._lock:
                 self._running = set()
-            self._give_back(list(left.values()), death=death)
+            gone = self._token.gone  # which nobody waits for
+            self._give_back([each for job, each in left.items() if job not in gone], death=death)
 
     def _give_back(self, left: list[Claim], *, death: bool) -> None:
         if not left:
@@ -267,16 +269,21 @@ class Worker:
 
     def _taken_away(self, void: list[Claim]) -> None:
         """From the heartbeat: some of the running jobs are not ours any more."""
+        self._let_go({each.job for each in void})
+
+    def _let_go(self, gone: set[int]) -> None:
+        """Stop what of these jobs runs, within one step; what is drawn beside them goes on."""
         with self._lock:
-            if self._running & {each.job for each in void}:
+            gone = self._running & gone
+            self._running -= gone
+            self._token.gone |= gone
+            if gone and not (self._together and self._running):
                 self._token.cancel()
 
     def _heard(self, event: QueueEvent) -> None:
         """From the bus: a cancel in this process acts within one step, and what was submitted is begun at once."""
         if event.name == "canceled":
-            with self._lock:
-                if event.job in self._running:
-                    self._token.cancel()
+            self._let_go({event.job})
         elif event.name in ("submitted", "resumed"):
             self._wake.set()
 

@@ -1,8 +1,8 @@
 """FLUX.1 dev, schnell, Krea-dev and Kontext: T5 and CLIP, three-axis positions, guidance as an input.
 
-Equal to `FluxPipeline`, `FluxImg2ImgPipeline`, `FluxInpaintPipeline` and `FluxKontextPipeline` of diffusers, random
-numbers included: these pipelines take a sample of the VAE's answer to an image, drawn before the noise, and the mode of
-its answer to a reference.
+Equal to `FluxPipeline`, `FluxImg2ImgPipeline`, `FluxInpaintPipeline`, `FluxKontextPipeline` and the three
+`FluxControl` pipelines of diffusers, random numbers included: they take a sample of the VAE's answer to an image, drawn
+before the noise, and the mode of its answer to a reference.
 """
 
 from __future__ import annotations
@@ -107,10 +107,13 @@ class Flux1:
         return mix(parts, job.recipe.redux, text, pictures) if job.recipe.redux else text
 
     def start(self, parts: Components, job: Job, given: Conditions, layout: Layout) -> tuple[Tensor, Conditions]:
-        """The sample of the image or the control picture first, where there is one, then the noise."""
+        """The sample of the control picture, that of the image, the noise; of each what there is."""
         generator = torch.Generator().manual_seed(job.recipe.seed)
-        image = None if given.image is None else self.from_vae(parts, sample(given.image, generator))
+        if given.extra is not None and given.image is not None and job.masked:
+            # `FluxControlInpaintPipeline` first samples the masked image, for models with more channels than these.
+            sample(given.image, generator)
         extra = None if given.extra is None else self.from_vae(parts, sample(given.extra, generator))
+        image = None if given.image is None else self.from_vae(parts, sample(given.image, generator))
         return draw(parts, layout, generator), replace(given, image=image, extra=extra)
 
     def mu(self, config: dict[str, Any], tokens: int, steps: int) -> float:
