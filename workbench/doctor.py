@@ -6,7 +6,6 @@ Nothing is changed: the database is opened for reading and not brought up to dat
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -22,8 +21,8 @@ from workbench.errors import WorkbenchError
 from workbench.redaction import redact, redact_all
 from workbench.settings import Settings, files, origins, shown
 
-PARTS = ("workbench.models.doctor", "workbench.queue.doctor", "finetune.doctor", "evals.doctor")
-"""Modules that add sections of their own, where they exist."""
+PARTS = ("workbench.models.doctor",)
+"""Modules that add sections of their own."""
 
 PACKAGES = (
     "flux-workbench", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "numpy",
@@ -40,8 +39,7 @@ def examine(settings: Settings) -> dict[str, list[Check]]:
     A section that fails is one line that says so, and the others go on.
     """
     for name in PARTS:
-        if _exists(name):
-            importlib.import_module(name)
+        importlib.import_module(name)
     report: dict[str, list[Check]] = {}
     for title, look in SECTIONS.items():
         try:
@@ -218,10 +216,3 @@ def _count(folder: Path) -> tuple[int, int]:
             if count >= MAX_ENTRIES:
                 return count, size
     return count, size
-
-
-def _exists(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # its package is not installed
-        return False

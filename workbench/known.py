@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from workbench.conditions import PictureFacts, Task
 
 Precision = Literal["float32", "bfloat16"]
-Quantisation = Literal["int8", "fp8", "nf4"]
+Quantisation = Literal["int8", "fp8", "nf4", "int8+text", "fp8+text", "nf4+text"]
+"""Of the transformer's blocks; with `+text` those of the text encoders too."""
+
+PackedIn = Literal["int8", "fp8", "nf4"]
+
+
+def packed_in(quantisation: Quantisation | None, component: str) -> PackedIn | None:
+    """How the blocks of a component are kept; None: whole."""
+    method, _, text = (quantisation or "").partition("+")
+    if not method or not (component == "transformer" or (text and component.startswith("text_encoder"))):
+        return None
+    return cast("PackedIn", method)
 
 
 class Defaults(Protocol):
@@ -96,6 +107,11 @@ class Defaults(Protocol):
     @property
     def boxes(self) -> bool:
         """Whether it reads a table of boxes behind the prompt."""
+        ...
+
+    @property
+    def caches(self) -> tuple[str, ...]:
+        """Approximate caches that its transformer can be run with."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from workbench.approximate import Cache, fill_cache
 from workbench.block_weights import spread
 from workbench.conditions import Margins, PictureName, Reference, References, Sigmas, Task, fill
 from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
@@ -31,7 +32,7 @@ DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
     *("true_cfg_scale", "quantisation", "control", "control_type", "redux"),
-    *("regions", "boxes", "decode_tile"),
+    *("regions", "boxes", "decode_tile", "cache"),
 )
 
 
@@ -100,7 +101,14 @@ class Recipe(BaseModel):
     )
     precision: Precision | None = Field(default=None, description="Arithmetic of the transformer; empty: the device's.")
     quantisation: Quantisation | None = Field(
-        default=None, description="Keep the transformer's blocks in fewer bits: int8, fp8 or nf4; empty: as they are."
+        default=None,
+        description="Keep the transformer's blocks in fewer bits: int8, fp8 or nf4, with +text also the text encoders'; "
+        "empty: as they are.",
+    )
+    cache: Cache = Field(
+        default=None,
+        description="Approximate mode that leaves out a part of the steps' work: taylorseer, magcache or first_block, "
+        "with parameters such as taylorseer:interval=4; the picture changes. Empty or none: exact.",
     )
     adapters: tuple[Adapter, ...] = Field(default=(), description="LoRA adapters with their weights.")
     references: References = Field(
@@ -279,7 +287,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     assert full.width is not None  # filled above
     assert full.height is not None
     _check_size(full.width, full.height, model)
-    full = full.replace(**fill_layout(full, model, catalog))
+    full = full.replace(**fill_layout(full, model, catalog), cache=fill_cache(full, model))
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
     companions = {name: catalog.companion_fingerprint(name) for name in companions_of(full)}
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)

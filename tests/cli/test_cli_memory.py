@@ -38,11 +38,40 @@ def test_the_choice_follows_what_is_free(tiny_catalog: ModelCatalog) -> None:
     assert plan.choice(0) == "does not fit"
 
 
+METHODS = ["int8", "fp8", "nf4", "int8+text", "nf4+text"]
+
+
+def test_a_model_that_is_not_here_is_planned_from_its_row(cli: Any) -> None:
+    plan = json.loads(cli("models", "plan", "black-forest-labs/FLUX.2-klein-9B", "--memory", "48", "--json").stdout)
+    assert plan["installed"] is False
+    half = plan["forms"][1]
+    assert sum(half["weights"].values()) / 1e9 == pytest.approx(2 * (9.079 + 5.832 + 0.084))
+    assert half["choice"] == "everything stays in memory"
+    four = plan["forms"][-1]
+    assert sum(four["weights"].values()) < 0.4 * sum(half["weights"].values())
+    told = cli("models", "plan", "FLUX.1-dev")
+    assert "33.7 GB to download" in told.stderr
+    assert "gated" in told.stderr
+    assert "FLUX.1-dev" in cli("models", "plan", "FLUX.1-dav").stderr
+    assert "not planned" in cli("models", "plan", "stable-diffusion-v1-5").stderr
+
+
+def test_a_row_predicts_what_the_files_say(tiny_catalog: ModelCatalog) -> None:
+    from workbench.engine.forecast import forecast_published
+
+    model = tiny_catalog.model("klein-nano-base")
+    for method in (None, *METHODS[:3]):
+        exact = forecast(model, "bfloat16", method, (256, 256))  # type: ignore[arg-type]
+        row = forecast_published("klein-nano-base", "bfloat16", method, (256, 256))  # type: ignore[arg-type]
+        assert row.denoise == exact.denoise
+        assert row.weights == pytest.approx(exact.weights, rel=0.02)
+
+
 def test_the_plan_is_printed(cli: Any) -> None:
     plan = json.loads(cli("models", "plan", "klein-nano", "--memory", "1", "--json").stdout)
-    assert [row["quantisation"] for row in plan["forms"]] == [None, None, "int8", "fp8", "nf4"]
+    assert [row["quantisation"] for row in plan["forms"]] == [None, None, *METHODS]
     assert all(row["choice"] == "everything stays in memory" for row in plan["forms"])
-    assert cli("models", "plan", "klein-nano", "--memory", "0").stdout.count("does not fit") == 5
+    assert cli("models", "plan", "klein-nano", "--memory", "0").stdout.count("does not fit") == 7
     assert cli("models", "plan", "nothing").exit_code == 2
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TinyKlein
+from tests.engine.tiny_families import write_flux3
+from workbench.controls import DEPTH
 from workbench.errors import Cancelled, ModelError
 from workbench.models.catalog import ModelCatalog
 from workbench.models.sources.files import InstallError, remove
@@ -254,3 +257,55 @@ def test_the_disk_is_looked_at_first(hub: Hub, catalog: ModelCatalog, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(InstallError, match=r"needs 0\.0 GB"):
         pull(catalog, "org/tiny")
+
+
+def test_a_modular_model_is_pulled_and_is_what_it_is(hub: Hub, catalog: ModelCatalog, tmp_path: Path) -> None:
+    """FLUX.3's repositories have an index of another name, whose classes may stand in the places alone."""
+    folder = write_flux3(tmp_path / "flux3", seed=0, flow_map=True)
+    index = json.loads((folder / "modular_model_index.json").read_text())
+    for name, entry in index.items():
+        if isinstance(entry, list):
+            index[name] = [None, None, {"type_hint": entry[:2], "subfolder": name}]
+    upsampler = {"pretrained_model_name_or_path": "org/upsampler", "type_hint": ["transformers", "X"]}
+    index["prompt_upsampler"] = [None, None, upsampler]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub.files = files | {"modular_model_index.json": json.dumps(index).encode()}
+    pull(catalog, "org/tiny")
+    model = catalog.model("org/tiny")
+    assert (model.family.name, model.repository) == ("flux3-klein", "org/tiny")
+    remove(catalog, "org/tiny")
+    assert left(catalog) == []
+    index["vae"] = [None, None, {"pretrained_model_name_or_path": "org/vae"}]
+    hub.files = {name: data for name, data in files.items() if not name.startswith("vae/")}
+    hub.files["modular_model_index.json"] = json.dumps(index).encode()
+    with pytest.raises(HubError, match="vae of org/tiny is kept in another repository, org/vae"):
+        pull(catalog, "org/tiny")
+
+
+def test_companions_are_pulled_under_their_own_name(
+    hub: Hub, catalog: ModelCatalog, tiny_klein: TinyKlein, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = hub.files["vae/diffusion_pytorch_model.safetensors"]
+    monkeypatch.setattr("workbench.models.sources.hub.COMPANIONS", {DEPTH: "org/tiny"})
+    hub.files = {"config.json": b"{}", "preprocessor_config.json": b"{}", "model.safetensors": weights, "x.bin": b"x"}
+    assert pull(catalog, "org/tiny") == catalog.companion(DEPTH)
+    assert len(catalog.companion_fingerprint(DEPTH)) == 64
+    with pytest.raises(InstallError, match=DEPTH):
+        pull(catalog, "org/tiny")
+    remove(catalog, DEPTH)
+    assert left(catalog) == []
+
+
+def test_a_pulled_model_has_the_guidance_of_its_card(
+    hub: Hub, catalog: ModelCatalog, tiny_klein: TinyKlein, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pull(catalog, "org/tiny")
+    model = catalog.model("org/tiny")
+    family = replace(model.family, checkpoints={"x": replace(next(iter(model.family.checkpoints.values())), **FACTS)})
+    assert model.checkpoint is None
+    known = replace(model, family=family, repository="Org/Tiny")
+    assert known.checkpoint is not None
+    assert (known.guidance_scale, model.guidance_scale, folder) == (7.5, model.family.guidance_scale, model.path)
+
+
+FACTS: dict[str, Any] = {"repository": "org/tiny", "advised_guidance": 7.5}

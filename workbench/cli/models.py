@@ -182,7 +182,7 @@ def remove(
     "plan",
     epilog=example(
         "workbench models plan klein-nano --width 256 --height 256",
-        "workbench models plan black-forest-labs/FLUX.2-klein-4B --memory 12",
+        "workbench models plan FLUX.2-klein-4B --memory 12",
     ),
 )
 @guard
@@ -198,26 +198,40 @@ def plan(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a picture will take in memory, before anything is loaded.
+    """Say what a picture will take in memory, before anything is loaded or downloaded.
 
-    Computed from configurations and headers, for every precision; the last column says what the engine will do.
+    Computed for every precision from configurations and headers, or for a published model that is not here from the
+    table of families; the last column says what the engine will do.
     """
     import torch
 
-    from workbench.engine.forecast import forecast
+    from workbench.engine.forecast import forecast, forecast_published, known
     from workbench.engine.memory import available
+    from workbench.errors import ModelError
     from workbench.models.device import choose_device
     from workbench.settings import settings
 
-    catalog = _catalog(home)
-    model = catalog.model(name)
     device = torch.device(choose_device(settings(home=home).device))
     free = available(device) if memory is None else int(memory * 1e9)
     forms: list[tuple[Precision, Quantisation | None]] = [
         ("float32", None), ("bfloat16", None), ("bfloat16", "int8"), ("bfloat16", "fp8"), ("bfloat16", "nf4"),
+        ("bfloat16", "int8+text"), ("bfloat16", "nf4+text"),
     ]  # fmt: skip
-    size = width or model.width, height or model.height
-    found = [forecast(model, precision, method, size, references=references) for precision, method in forms]
+    catalog, note = _catalog(home), ""
+    try:
+        model = catalog.model(name)
+    except ModelError:
+        if _is_folder(catalog, name):
+            raise
+        family, checkpoint = known(name)
+        size = width or family.width, height or family.height
+        found = [forecast_published(name, *form, size, references=references) for form in forms]
+        gated = ", gated" if checkpoint.gated else ""
+        source = checkpoint.repository or "this package"
+        note = f" (not here: {source}, {checkpoint.download_gb:g} GB to download, {checkpoint.licence}{gated})"
+    else:
+        size = width or model.width, height or model.height
+        found = [forecast(model, *form, size, references=references) for form in forms]
     rows = [
         {
             "precision": each.precision,
@@ -232,9 +246,10 @@ def plan(
         for each in found
     ]
     if json:
-        print_json({"model": model.name, "width": size[0], "height": size[1], "free": free, "forms": rows})
+        facts = {"model": name, "installed": not note, "width": size[0], "height": size[1], "free": free}
+        print_json(facts | {"forms": rows})
         return
-    complain(f"{model.name}, {size[0]} x {size[1]}, {free / 1e9:.2f} GB free on {device}; in GB:")
+    complain(f"{name}{note}, {size[0]} x {size[1]}, {free / 1e9:.2f} GB free on {device}; in GB:")
     parts = list(found[0].weights)
     print_table(
         ["precision", *parts, "steps", "decoding", "peak", "without text", "choice"],
@@ -271,6 +286,11 @@ def features(json: JsonOption = False) -> None:
     )
     for reason in sorted({cell.reason for cell in cells if not cell.works and cell.reason != "as it is"}):
         complain(reason)
+
+
+def _is_folder(catalog: ModelCatalog, name: str) -> bool:
+    """Whether there is something of this name, which then is what cannot be used."""
+    return name in catalog.broken() or Path(name).expanduser().is_dir()
 
 
 def _catalog(home: Path | None) -> ModelCatalog:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from workbench.engine.memory import MARGIN, decode_bytes, row_bytes
+from workbench.engine.memory import ACTIVATIONS, DECODER, MARGIN, decode_bytes, row_bytes
 from workbench.engine.plan import Shape
-from workbench.errors import SettingsError
+from workbench.errors import ModelError, SettingsError, nearest
+from workbench.models.families import FAMILIES, Checkpoint, Family, published
 from workbench.models.footprint import BYTES, model_bytes
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation
+
+_CHANNELS = 256  # of the second-finest level in the VAE's decoder of every published FLUX
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,14 @@ def forecast(
     Args:
         model: the checkpoint.
         precision: of the arithmetic.
-        quantisation: of the transformer's blocks.
+        quantisation: of the blocks.
         size: width and height in pixels.
         references: pictures that it looks at, each at the family's largest size.
 
     Raises:
         SettingsError: a model whose memory is not planned (a stock pipeline).
     """
-    if "transformer" not in model.family.components:
-        raise SettingsError(f"The memory of {model.name} is not planned.", "Name a FLUX model.")
+    _check_planned(model.family, model.name)
     side = int(model.reference_pixels**0.5)
     shape = Shape(*size, model.max_sequence_length, ((side, side),) * references)
     itemsize = BYTES[precision]
@@ -78,3 +81,54 @@ def forecast(
         row_bytes(model, shape, itemsize, guided=guided),
         decode_bytes(model, shape, itemsize),
     )
+
+
+def forecast_published(
+    name: str, precision: Precision, quantisation: Quantisation | None, size: tuple[int, int], *, references: int = 0
+) -> Forecast:
+    """What one picture of a published checkpoint needs that is not here, from its row alone.
+
+    Args:
+        name: of the checkpoint or its repository.
+        precision: of the arithmetic.
+        quantisation: of the blocks.
+        size: width and height in pixels.
+        references: pictures that it looks at, each at the family's largest size.
+
+    Raises:
+        ModelError: no such row.
+        SettingsError: a model whose memory is not planned (a stock pipeline).
+    """
+    family, checkpoint = known(name)
+    _check_planned(family, name)
+    pixels = math.prod(size) + references * family.reference_pixels
+    tokens = pixels // family.size_multiple**2 + family.max_sequence_length
+    passes = 1 if checkpoint.distilled or family.embeds_guidance else 2
+    itemsize = BYTES[precision]
+    return Forecast(
+        precision,
+        quantisation,
+        {part: int(each * 1e9) for part, each in checkpoint.memory(precision, quantisation).items()},
+        tokens * checkpoint.hidden * ACTIVATIONS * itemsize * passes,
+        math.prod(size) * _CHANNELS * DECODER * itemsize,
+    )
+
+
+def known(name: str) -> tuple[Family, Checkpoint]:
+    """The row of a published checkpoint.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    found = published(name)
+    if found is None:
+        names = [each for family in FAMILIES.values() for each in family.checkpoints]
+        raise ModelError(
+            f"There is no model {name!r}, and no published one of that name is known.", nearest(name, names)
+        )
+    return found
+
+
+def _check_planned(family: Family, name: str) -> None:
+    if "transformer" not in family.components:
+        raise SettingsError(f"The memory of {name} is not planned.", "Name a FLUX model.")

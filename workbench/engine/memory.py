@@ -18,8 +18,8 @@ from workbench.models.loading import DTYPES
 # Tokens in one pass beyond which a larger batch gains nothing: the matrix products fill the device. Measured for the
 # CPU by benchmarks/engine.py; for CUDA from the arithmetic of an H200 (compute-bound from about 4000 tokens).
 _FULL = {"cpu": 1024, "cuda": 16384}
-_ACTIVATIONS = 32  # values alive per token and unit of width in a block: projections, their rotations, residuals
-_DECODER = 8  # feature maps of the second-finest level alive in the VAE's decoder
+ACTIVATIONS = 32  # values alive per token and unit of width in a block: projections, their rotations, residuals
+DECODER = 8  # feature maps of the second-finest level alive in the VAE's decoder
 MARGIN = 0.8  # part of the free memory that is planned with
 
 DROPPED = "text encoder dropped once the prompts were encoded"
@@ -29,7 +29,7 @@ def row_bytes(model: Model, shape: Shape, itemsize: int, *, guided: bool) -> int
     """Estimated activations of one row in one pass of the transformer, in bytes."""
     config = read_json(model.path / "transformer" / "config.json")
     width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
-    return _tokens(model, shape) * width * _ACTIVATIONS * itemsize * (2 if guided else 1)
+    return _tokens(model, shape) * width * ACTIVATIONS * itemsize * (2 if guided else 1)
 
 
 def decode_bytes(model: Model, shape: Shape, itemsize: int) -> int:
@@ -37,7 +37,7 @@ def decode_bytes(model: Model, shape: Shape, itemsize: int) -> int:
     config = read_json(model.path / "vae" / "config.json")
     channels = config.get("decoder_block_out_channels") or config["block_out_channels"]
     sides = (min(side, shape.tile or side) for side in (shape.width, shape.height))
-    return math.prod(sides) * int(channels[1]) * _DECODER * itemsize
+    return math.prod(sides) * int(channels[1]) * DECODER * itemsize
 
 
 def batch_size(group: Group, model: Model, device: torch.device, limit: int | None, *, loaded: bool) -> int:

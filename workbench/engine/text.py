@@ -15,6 +15,7 @@ import transformers
 
 from workbench.engine.cache import TensorFolder
 from workbench.engine.kinds import Text, Tokens, kind_of
+from workbench.known import packed_in
 from workbench.models.loading import Components
 
 
@@ -100,4 +101,6 @@ def _key(parts: Components, prompt: str, length: int) -> str:
         parts.model.component_fingerprint(*parts.model.family.text_components), parts.model.family.text_layers,
         parts.precision, parts.text_device.type, length, torch.__version__, transformers.__version__, prompt,
     )  # fmt: skip
+    if packed := packed_in(parts.quantisation, "text_encoder"):
+        facts = (*facts, packed)
     return hashlib.sha256(repr(facts).encode()).hexdigest()

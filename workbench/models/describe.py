@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from workbench.known import Precision, Quantisation
 from workbench.models.families import FAMILIES
 from workbench.models.family import Checkpoint, Family
 
 
 def tables() -> str:
-    """Both tables of the page: published models, and what each family does."""
+    """The tables of the page: published models, what acts beside them, what each family does."""
     models = _table(
-        ("model", "family", "parameters", "memory, bfloat16", "steps", "guidance", "licence", "base or distilled form"),
+        ("model", "family", "parameters", "memory, GB", "steps", "guidance", "licence", "base or distilled form"),
         (
             (
                 _link(name, checkpoint.repository),
@@ -19,7 +20,7 @@ def tables() -> str:
                 f"{checkpoint.parameters:g} B"
                 if checkpoint.parameters >= 0.1
                 else f"{checkpoint.parameters * 1000:g} M",
-                f"{checkpoint.memory_gb:g} GB",
+                _memory(checkpoint),
                 family.default_steps(distilled=checkpoint.distilled),
                 _guidance(family, checkpoint),
                 checkpoint.licence + (", gated" if checkpoint.gated else ""),
@@ -29,12 +30,41 @@ def tables() -> str:
             for name, checkpoint in family.checkpoints.items()
         ),
     )
+    additions = _table(
+        ("file or folder", "family", "what", "task", "download", "steps", "guidance", "licence"),
+        (
+            (
+                _link(name, each.repository),
+                f"`{family.name}`",
+                each.kind,
+                each.task,
+                f"{each.download_gb:g} GB",
+                each.steps,
+                f"{each.guidance_scale:g}",
+                each.licence + (", gated" if each.gated else ""),
+            )
+            for family in FAMILIES.values()
+            for name, each in family.additions.items()
+        ),
+    )
     families = _table(
-        ("family", "tasks", "text tokens", "sides, px", "area, MP", "guidance", "references"),
+        (
+            "family",
+            "tasks",
+            "components",
+            "text layers",
+            "text tokens",
+            "sides, px",
+            "area, MP",
+            "guidance",
+            "references",
+        ),
         (
             (
                 f"`{family.name}`",
                 ", ".join(family.tasks),
+                ", ".join(cls for name, cls in family.components.items() if not name.startswith("tokenizer")),
+                ", ".join(map(str, family.text_layers)) or "last",
                 family.max_sequence_length,
                 f"{family.min_side} to {family.max_side}, by {family.size_multiple}",
                 f"{family.max_pixels / 1e6:.2g}",
@@ -44,7 +74,10 @@ def tables() -> str:
             for family in FAMILIES.values()
         ),
     )
-    return f"### Models\n\n{models}\n\n### Families\n\n{families}\n"
+    return (
+        f"### Models\n\n{models}\n\n### Beside them\n\n{additions}\n\n### Families\n\n{families}\n\n"
+        f"### Layers that a LoRA trains\n\n{_targets()}\n"
+    )
 
 
 def guidance(family: Family) -> str:
@@ -56,9 +89,31 @@ def guidance(family: Family) -> str:
     return "second pass"
 
 
+def _memory(checkpoint: Checkpoint) -> str:
+    """Weights in float32, in bfloat16, with int8 or fp8, and with nf4 in the text encoders too."""
+    forms: tuple[tuple[Precision, Quantisation | None], ...] = (
+        ("float32", None), ("bfloat16", None), ("bfloat16", "int8"), ("bfloat16", "nf4+text"),
+    )  # fmt: skip
+    if "unet" in checkpoint.parts:
+        forms = forms[:2]
+    return " / ".join(f"{sum(checkpoint.memory(*form).values()):.3g}" for form in forms)
+
+
+def _targets() -> str:
+    """The ends of the layers' names, families with the same ones together."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for family in FAMILIES.values():
+        if family.adapter_targets:
+            rows.setdefault(family.adapter_targets, []).append(f"`{family.name}`")
+    return _table(
+        ("families", "layers"),
+        ((", ".join(names), ", ".join(f"`{target}`" for target in targets)) for targets, names in rows.items()),
+    )
+
+
 def _guidance(family: Family, checkpoint: Checkpoint) -> str:
     if checkpoint.advised_guidance is not None:
-        return f"{checkpoint.advised_guidance:g}, to be set"
+        return f"{checkpoint.advised_guidance:g}"
     return "none" if checkpoint.distilled else f"{family.guidance_scale:g}"
 
 

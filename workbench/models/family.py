@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from workbench.conditions import Task
+from workbench.known import PackedIn, Precision, Quantisation, packed_in
+
+BYTES: Mapping[Precision, int] = {"float32": 4, "bfloat16": 2}
+BITS: Mapping[PackedIn, float] = {"int8": 8, "fp8": 8, "nf4": 4.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component's size, as it is loaded: of a text encoder the layers that are read, without its head."""
+
+    parameters: float  # in billions
+    blocks: float = 0.0  # of these, in matrices that a quantisation packs; in billions
+
+    def gigabytes(self, precision: Precision, packed: PackedIn | None = None) -> float:
+        """Weights in 10^9 bytes: at `precision`, its blocks as `packed` where that is given."""
+        blocks = self.blocks * (BITS[packed] / 8 if packed else BYTES[precision])
+        return blocks + (self.parameters - self.blocks) * BYTES[precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +34,34 @@ class Checkpoint:
     distilled: bool
     licence: str
     gated: bool  # whether the download needs an account that has accepted the licence
-    parameters: float  # transformer parameters, in billions
-    memory_gb: float  # transformer, text encoders and VAE in bfloat16, in 10^9 bytes, without activations
+    parts: Mapping[str, Part]  # folder -> size, of everything with weights
+    hidden: int  # width of the transformer's blocks
+    download_gb: float  # weights of the published folder, in 10^9 bytes
     partner: str = ""  # the same weights before or after step distillation, where both are published
-    advised_guidance: float | None = None  # of its card, where its files cannot tell it from others of the family
+    advised_guidance: float | None = None  # of its card, where it is not the family's
+
+    @property
+    def parameters(self) -> float:
+        """Parameters of the network that denoises, in billions."""
+        return next(part.parameters for name, part in self.parts.items() if name in ("transformer", "unet"))
+
+    def memory(self, precision: Precision, quantisation: Quantisation | None = None) -> dict[str, float]:
+        """Weights of every component in memory, in 10^9 bytes, without activations."""
+        return {name: part.gigabytes(precision, packed_in(quantisation, name)) for name, part in self.parts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A published file or folder that acts beside a family's checkpoints."""
+
+    repository: str
+    kind: Literal["control LoRA", "companion"]
+    task: Task
+    licence: str
+    gated: bool
+    download_gb: float
+    steps: int
+    guidance_scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +80,18 @@ class Family:
     tasks: tuple[Task, ...]
     text_layers: tuple[int, ...]
     max_sequence_length: int
-    size_multiple: int
-    min_side: int
-    max_side: int
-    max_pixels: int
-    width: int
-    height: int
     steps: int
     guidance_scale: float
     distilled_steps: int
     max_references: int
-    reference_pixels: int  # area down to which a fitted reference is scaled
     adapter_targets: tuple[str, ...]  # ends of module names that a LoRA trains by default
+    size_multiple: int = 16
+    min_side: int = 64
+    max_side: int = 4096
+    max_pixels: int = 4 * 1024 * 1024
+    width: int = 1024
+    height: int = 1024
+    reference_pixels: int = 1024 * 1024  # area down to which a fitted reference is scaled
     embeds_guidance: bool = False  # whether the guidance scale is an input of the transformer, not a second pass
     true_cfg: bool = False  # whether guidance by a second pass exists besides, with a scale of its own
     distilled: bool | None = None  # None: each checkpoint's index says it
@@ -59,7 +101,9 @@ class Family:
     canvas_pixels: int = 0  # area of the canvas on which a single reference is kept whole; 0: it is cut as several are
     regions: bool = False  # whether attention can keep the texts of several regions apart
     boxes: bool = False  # whether a table of boxes behind the prompt places what it names
+    caches: tuple[str, ...] = ()  # approximate caches that diffusers can run its transformer with
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+    additions: Mapping[str, Addition] = field(default_factory=dict)
 
     @property
     def denoiser(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def identify(name: str, folder: Path, precision: Precision, hashes: FileHashes) 
         is_distilled=bool(index.get("is_distilled", False)) if family.distilled is None else family.distilled,
         precision=precision,
         revision=_revision(folder),
+        repository=str(_note(folder).get("repository", "")),
         parameters=sum(numbers(read(path)).parameters for path in transformer),
         weight_bytes=sum(path.stat().st_size for path in weights),
         max_sequence_length=_text_length(folder, family),
@@ -55,9 +57,9 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         raise ModelError(
             f"The model {folder} is made for {pipeline or 'an unnamed pipeline'}.", f"Supported: {supported}."
         )
+    named = named_components(index)
     for component in rows[0].stored:
-        entry = index.get(component)
-        if not isinstance(entry, list) or len(entry) < 2 or entry[1] is None:
+        if component not in named:
             raise ModelError(f"The model {folder} lacks its {component!r}.", "Copy the whole model folder again.")
     config = read_json(folder / rows[0].denoiser / "config.json")
     alike = [row for row in rows if all(config.get(key) == value for key, value in row.config.items())]
@@ -73,6 +75,22 @@ def _family(folder: Path, index: dict[str, Any]) -> Family:
         "a token.",
         "Check that text encoder and transformer belong together.",
     )
+
+
+def named_components(index: Mapping[str, Any]) -> dict[str, str]:
+    """Components that an index names, with the repository that keeps each; empty: the index's own.
+
+    An entry of a pipeline is [library, class], of which [null, null] is left out; one of a modular pipeline has a third
+    value that says where the component is, and its class may stand only there.
+    """
+    found: dict[str, str] = {}
+    for name, entry in index.items():
+        if not isinstance(entry, list) or len(entry) < 2:
+            continue
+        place = entry[2] if len(entry) > 2 and isinstance(entry[2], dict) else {}
+        if entry[1] is not None or place:
+            found[name] = str(place.get("pretrained_model_name_or_path") or "")
+    return found
 
 
 def _text_length(folder: Path, family: Family) -> int:
@@ -97,5 +115,10 @@ def _revision(folder: Path) -> str:
     """The commit that a folder of the hub's cache is named by, or that `workbench models pull` wrote down."""
     if folder.parent.name == "snapshots":
         return folder.name
+    return str(_note(folder).get("revision", ""))
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    """What `workbench models pull` or `add` wrote down."""
     note = folder / SOURCE
-    return str(read_json(note).get("revision", "")) if note.is_file() else ""
+    return read_json(note) if note.is_file() else {}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from workbench.known import packed_in
 from workbench.models.checkpoint import component_weights
-from workbench.models.identify import read
+from workbench.models.family import BITS, BYTES
+from workbench.models.identify import Header, read
 from workbench.models.identify.header import TensorEntry
 from workbench.models.identify.precision import is_helper, numbers
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation
 
-BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
-BITS: dict[Quantisation, float] = {"int8": 8, "fp8": 8, "nf4": 4.5}
+__all__ = ["BYTES", "component_bytes", "model_bytes", "weighty"]
 
-_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|blk)\.(\d+)\.")
+_BLOCKS = re.compile(r"(?:^|\.)(?:\w*blocks|layers|block|blk)\.")
+# Text encoders that are loaded as their trunk, cut after the last layer that is read.
+_TRUNKS = ("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration", "Qwen3VLForConditionalGeneration")
+_NOT_READ = ("lm_head", "language_model.lm_head", "vision_tower", "multi_modal_projector", "visual")
 
 
 def weighty(model: Model) -> tuple[str, ...]:
@@ -32,7 +36,7 @@ def component_bytes(model: Model, name: str, precision: Precision, quantisation:
         model: the checkpoint.
         name: its folder.
         precision: of what is not kept in fewer bits.
-        quantisation: of the transformer's blocks.
+        quantisation: of the blocks of the transformer, and of the text encoders where it says so.
 
     Raises:
         ModelError: a header that cannot be believed.
@@ -40,15 +44,13 @@ def component_bytes(model: Model, name: str, precision: Precision, quantisation:
     total = 0.0
     for path in component_weights(model.path / name):
         header = read(path)
-        packed = _packed(path)
-        kept = numbers(header)
-        if packed and kept.parameters:
-            total += kept.bytes  # a file in fewer bits stays as it is
+        kept = {tensor: entry for tensor, entry in header.tensors.items() if _loaded(tensor, model, name)}
+        if _packed(header):  # what a file keeps in fewer bits stays so
+            total += numbers(Header(header.format, kept)).bytes
             continue
-        for tensor, entry in header.tensors.items():
-            if is_helper(tensor) or not _loaded(tensor, model, name):
-                continue
-            total += entry.elements * _width(tensor, entry, name, precision, quantisation)
+        for tensor, entry in kept.items():
+            if not is_helper(tensor):
+                total += entry.elements * _width(tensor, entry, name, precision, quantisation)
     return int(total)
 
 
@@ -57,25 +59,26 @@ def model_bytes(model: Model, precision: Precision, quantisation: Quantisation |
     return {name: component_bytes(model, name, precision, quantisation) for name in weighty(model)}
 
 
-def _packed(path: Path) -> bool:
-    if path.parent.name != "transformer":
-        return False
-    what = numbers(read(path))
-    return what.method in ("bitsandbytes", "gguf", "scaled", "scaled, some layers") or "float8" in what.precision
+def _packed(header: Header) -> bool:
+    what = numbers(header)
+    return bool(what.method) or "float8" in what.precision
 
 
 def _loaded(tensor: str, model: Model, name: str) -> bool:
-    """Whether a tensor is loaded at all: of Qwen3 only the trunk is, cut after the last layer that is read."""
-    if model.family.components[name] != "Qwen3ForCausalLM":
+    """Whether a tensor is loaded at all: of language models only the trunk is, cut after the last layer that is read."""
+    if model.family.components[name] not in _TRUNKS:
         return True
+    if tensor.removeprefix("model.").startswith(_NOT_READ):
+        return False
     layer = _LAYER.search(tensor)
-    return not tensor.startswith("lm_head") and (layer is None or int(layer[1]) < max(model.family.text_layers))
+    return layer is None or int(layer[1]) < max(model.family.text_layers)
 
 
 def _width(
     tensor: str, entry: TensorEntry, name: str, precision: Precision, quantisation: Quantisation | None
 ) -> float:
     """Bytes of one value."""
-    if quantisation and name == "transformer" and "blocks." in tensor and len(entry.shape) == 2:
-        return BITS[quantisation] / 8
+    method = packed_in(quantisation, name)
+    if method and len(entry.shape) == 2 and _BLOCKS.search(tensor):
+        return BITS[method] / 8
     return BYTES[precision]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import ModelError
+from workbench.known import packed_in
 from workbench.models.adapters import AdapterMerger
 from workbench.models.model import Model
 from workbench.models.parts import load_part
@@ -60,7 +61,7 @@ class Components:
     adapters: AdapterMerger
     more: Mapping[str, Any]  # further components by folder, such as text_encoder_2
     late: Mapping[str, Any] = field(repr=False)  # the text encoder
-    quantisation: Quantisation | None = None  # of the transformer's blocks
+    quantisation: Quantisation | None = None  # of the blocks of the transformer, and of the text encoders if it says so
     text_on_host: bool = False  # whether memory was short, so that text encoders are on the CPU
     preview_map: Tensor | None = field(default=None)  # fitted when first asked for
     companions: dict[str, Any] = field(default_factory=dict, repr=False)  # further models beside it, such as Redux
@@ -142,7 +143,7 @@ def assemble(
         part: loads or finds a component.
         merger: makes or finds what merges adapters into the transformer.
         text_on_host: whether text encoders are to be on the CPU.
-        quantisation: of the transformer's blocks.
+        quantisation: of the blocks of the transformer, and of the text encoders where it says so.
 
     Raises:
         ModelError: components that do not belong together.
@@ -168,8 +169,8 @@ def read_component(
 ) -> Any:
     """One component of `model`, loaded now: a module on `device`, a tokenizer, a scheduler's configuration.
 
-    The VAE is put into channels_last memory format on the CPU, where its convolutions run about a third faster so. A
-    transformer is quantised on the CPU, so that the device never holds it whole.
+    The VAE is put into channels_last memory format on the CPU, where its convolutions run about a third faster so. What
+    is quantised is so on the CPU, so that the device never holds it whole.
 
     Raises:
         ModelError: it does not fit its class.
@@ -181,8 +182,8 @@ def read_component(
     if not isinstance(value, nn.Module):
         return value
     value.requires_grad_(requires_grad=False).eval()
-    if quantisation and name == "transformer":
-        quantise(value, quantisation, DTYPES[precision])
+    if method := packed_in(quantisation, name):
+        quantise(value, method, DTYPES[precision])
     value.to(device)
     if name == "vae" and device.type == "cpu":
         value.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench.conditions import Task, fit
 from workbench.models.canvas_sizes import on_canvas
-from workbench.models.families import Family
+from workbench.models.families import Checkpoint, Family
 from workbench.models.fingerprint import FileHashes
 from workbench.recipe import Precision
 
@@ -26,6 +26,7 @@ class Model:
     is_distilled: bool
     precision: Precision
     revision: str  # commit of the hub snapshot the folder is, or ''
+    repository: str  # of the hub that it was pulled from, or ''
     parameters: int  # of the transformer
     weight_bytes: int  # of all components on disk
     max_sequence_length: int  # text tokens read, padding included
@@ -60,8 +61,19 @@ class Model:
 
     @property
     def guidance_scale(self) -> float:
-        """Default guidance scale; 1 (off) for a step-distilled model."""
-        return 1.0 if self.is_distilled else self.family.guidance_scale
+        """Default guidance scale: 1 (off) for a step-distilled model, what its card advises where it is known."""
+        if self.is_distilled:
+            return 1.0
+        known = self.checkpoint
+        return self.family.guidance_scale if known is None or known.advised_guidance is None else known.advised_guidance
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The published checkpoint that it was pulled as; None where that is not known."""
+        if not self.repository:
+            return None
+        rows = self.family.checkpoints.values()
+        return next((row for row in rows if row.repository.lower() == self.repository.lower()), None)
 
     @property
     def embeds_guidance(self) -> bool:
@@ -87,6 +99,11 @@ class Model:
     def boxes(self) -> bool:
         """Whether a table of boxes places what the prompt names."""
         return self.family.boxes
+
+    @property
+    def caches(self) -> tuple[str, ...]:
+        """Approximate caches that its transformer can be run with; see `workbench.approximate`."""
+        return self.family.caches
 
     @property
     def size_multiple(self) -> int:

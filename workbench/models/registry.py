@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.known import packed_in
 from workbench.models.adapters import AdapterMerger
 from workbench.models.footprint import component_bytes
 from workbench.models.loading import Components, assemble, read_component
@@ -186,7 +187,7 @@ def _key(model: Model, name: str, precision: Precision, quantisation: Quantisati
     """What makes a component the same: its class and files, and how it is loaded."""
     family = model.family
     layers = family.text_layers if name.startswith("text_encoder") else ()
-    packed = quantisation if name == "transformer" else None
+    packed = packed_in(quantisation, name)
     return name, family.components[name], model.component_fingerprint(name), layers, precision, packed, str(device)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from workbench.conditions import Task
-from workbench.models.family import Checkpoint, Family
+from workbench.models.family import Addition, Checkpoint, Family, Part
 
 _COMPONENTS = MappingProxyType(
     {
@@ -50,8 +50,19 @@ _PLAIN: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "outpa
 _LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
+_PARTS = MappingProxyType(
+    {
+        "transformer": Part(11.901, 11.834),
+        "text_encoder": Part(0.123, 0.085),
+        "text_encoder_2": Part(4.762, 4.631),
+        "vae": Part(0.084),
+    }
+)
+
+
 def _dev(name: str, guidance: float | None = None) -> Checkpoint:
-    return Checkpoint(f"black-forest-labs/{name}", False, _LICENCE, True, 11.9, 33.7, advised_guidance=guidance)
+    repository = f"black-forest-labs/{name}"
+    return Checkpoint(repository, False, _LICENCE, True, _PARTS, 3072, 33.7, advised_guidance=guidance)
 
 
 _DEV = Family(
@@ -63,24 +74,31 @@ _DEV = Family(
     tasks=(*_PLAIN, "variation", "control"),  # control with a control LoRA among the adapters
     text_layers=(),
     max_sequence_length=512,
-    size_multiple=16,
-    min_side=64,
-    max_side=4096,
-    max_pixels=4 * 1024 * 1024,
-    width=1024,
-    height=1024,
     steps=28,
     guidance_scale=3.5,
     distilled_steps=4,
     max_references=0,
-    reference_pixels=1024 * 1024,
     adapter_targets=_TARGETS,
     embeds_guidance=True,
     true_cfg=True,
     distilled=False,
     config=MappingProxyType({"guidance_embeds": True}),
+    caches=("taylorseer", "magcache", "first_block"),
     checkpoints=MappingProxyType(
         {"FLUX.1-dev": _dev("FLUX.1-dev"), "FLUX.1-Krea-dev": _dev("FLUX.1-Krea-dev", 4.5)},
+    ),
+    additions=MappingProxyType(
+        {
+            "FLUX.1-Canny-dev-lora": Addition(
+                "black-forest-labs/FLUX.1-Canny-dev-lora", "control LoRA", "control", _LICENCE, True, 1.2, 50, 30.0
+            ),
+            "FLUX.1-Depth-dev-lora": Addition(
+                "black-forest-labs/FLUX.1-Depth-dev-lora", "control LoRA", "control", _LICENCE, True, 1.2, 50, 10.0
+            ),
+            "FLUX.1-Redux-dev": Addition(
+                "black-forest-labs/FLUX.1-Redux-dev", "companion", "variation", _LICENCE, True, 1.0, 50, 2.5
+            ),
+        }
     ),
 )
 
@@ -96,8 +114,13 @@ _SCHNELL = replace(
     distilled=True,
     config=MappingProxyType({"guidance_embeds": False}),
     checkpoints=MappingProxyType(
-        {"FLUX.1-schnell": Checkpoint("black-forest-labs/FLUX.1-schnell", True, "Apache-2.0", False, 11.9, 33.7)}
+        {
+            "FLUX.1-schnell": Checkpoint(
+                "black-forest-labs/FLUX.1-schnell", True, "Apache-2.0", False, _PARTS, 3072, 33.7
+            )
+        }
     ),
+    additions={},
 )
 
 _KONTEXT = replace(
@@ -110,6 +133,7 @@ _KONTEXT = replace(
     max_references=1,
     reference_sizes=_KONTEXT_SIZES,
     checkpoints=MappingProxyType({"FLUX.1-Kontext-dev": _dev("FLUX.1-Kontext-dev")}),
+    additions={},
 )
 
 _FILL = replace(
@@ -123,6 +147,7 @@ _FILL = replace(
     guidance_scale=30.0,
     true_cfg=False,
     checkpoints=MappingProxyType({"FLUX.1-Fill-dev": _dev("FLUX.1-Fill-dev")}),
+    additions={},
 )
 
 _CONTROL = replace(
@@ -137,6 +162,7 @@ _CONTROL = replace(
     checkpoints=MappingProxyType(
         {"FLUX.1-Canny-dev": _dev("FLUX.1-Canny-dev"), "FLUX.1-Depth-dev": _dev("FLUX.1-Depth-dev", 10.0)}
     ),
+    additions={},
 )
 
 ROWS = (_DEV, _SCHNELL, _KONTEXT, _FILL, _CONTROL)

@@ -9,8 +9,12 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from workbench.conditions import MAX_REFERENCES
-from workbench.models.family import Checkpoint, Family
+from workbench.models.family import Checkpoint, Family, Part
 from workbench.models.family_rows import klein
+
+_PARTS = MappingProxyType(
+    {"transformer": Part(32.223, 31.407), "text_encoder": Part(17.344, 16.672), "vae": Part(0.084)}
+)
 
 _DEV = Family(
     name="flux2-dev",
@@ -29,25 +33,19 @@ _DEV = Family(
     tasks=klein.ROWS[0].tasks,
     text_layers=(10, 20, 30),
     max_sequence_length=512,
-    size_multiple=16,
-    min_side=64,
-    max_side=4096,
-    max_pixels=4 * 1024 * 1024,
-    width=1024,
-    height=1024,
     steps=50,
     guidance_scale=4.0,
     distilled_steps=50,
     max_references=MAX_REFERENCES,
-    reference_pixels=1024 * 1024,
     adapter_targets=klein.ROWS[0].adapter_targets,
     embeds_guidance=True,
     regions=True,
+    caches=("taylorseer", "magcache"),
     distilled=False,
     checkpoints=MappingProxyType(
         {
             "FLUX.2-dev": Checkpoint(
-                "black-forest-labs/FLUX.2-dev", False, "FLUX.2 [dev] Non-Commercial", True, 32.2, 112.6
+                "black-forest-labs/FLUX.2-dev", False, "FLUX.2 [dev] Non-Commercial", True, _PARTS, 6144, 112.6
             )
         }
     ),

@@ -10,10 +10,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from workbench.conditions import MAX_REFERENCES
-from workbench.models.family import Checkpoint, Family
+from workbench.models.family import Checkpoint, Family, Part
 from workbench.models.family_rows import klein
 
 _LICENCE = "FLUX Kommunity License v1.0"
+
+_PARTS = MappingProxyType({"transformer": Part(5.54, 5.275), "text_encoder": Part(3.619, 3.23), "vae": Part(0.084)})
+_REPOSITORY = "black-forest-labs/flux-3-image-klein"
 
 _BASE = Family(
     name="flux3-klein-base",
@@ -33,17 +36,10 @@ _BASE = Family(
     tasks=klein.ROWS[0].tasks,
     text_layers=(4, 8, 12, 16, 20, 24, 28, 32),
     max_sequence_length=8192,
-    size_multiple=16,
-    min_side=64,
-    max_side=4096,
-    max_pixels=4 * 1024 * 1024,
-    width=1024,
-    height=1024,
     steps=50,
     guidance_scale=4.0,
     distilled_steps=16,
     max_references=MAX_REFERENCES,
-    reference_pixels=1024 * 1024,
     canvas_pixels=4 * 1024 * 1024,
     adapter_targets=(
         "attn.to_q",
@@ -59,7 +55,7 @@ _BASE = Family(
     checkpoints=MappingProxyType(
         {
             "flux-3-image-klein-base": Checkpoint(
-                "black-forest-labs/flux-3-image-klein-base", False, _LICENCE, True, 5.55, 20.2, "flux-3-image-klein"
+                f"{_REPOSITORY}-base", False, _LICENCE, True, _PARTS, 3072, 20.2, "flux-3-image-klein"
             )
         }
     ),
@@ -75,7 +71,7 @@ _KLEIN = replace(
     checkpoints=MappingProxyType(
         {
             "flux-3-image-klein": Checkpoint(
-                "black-forest-labs/flux-3-image-klein", True, _LICENCE, True, 5.55, 20.2, "flux-3-image-klein-base"
+                _REPOSITORY, True, _LICENCE, True, _PARTS, 3072, 20.2, "flux-3-image-klein-base"
             )
         }
     ),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from workbench.conditions import MAX_REFERENCES, Task
-from workbench.models.family import Checkpoint, Family
+from workbench.models.family import Checkpoint, Family, Part
 
 _KLEIN_COMPONENTS = MappingProxyType(
     {
@@ -34,6 +34,25 @@ _KLEIN_TARGETS = (
 
 _TASKS: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "outpaint", "edit")
 
+_FOUR = MappingProxyType({"transformer": Part(3.876, 3.681), "text_encoder": Part(3.114, 2.725), "vae": Part(0.084)})
+_NINE = MappingProxyType({"transformer": Part(9.079, 8.724), "text_encoder": Part(5.832, 5.209), "vae": Part(0.084)})
+_MINI = MappingProxyType(
+    {"transformer": Part(0.004627, 0.003834), "text_encoder": Part(0.000424), "vae": Part(0.000723)}
+)
+
+
+def _four(name: str, distilled: bool, partner: str) -> Checkpoint:
+    return Checkpoint(f"black-forest-labs/{name}", distilled, "Apache-2.0", False, _FOUR, 3072, 16.0, partner)
+
+
+def _nine(name: str, distilled: bool, partner: str = "") -> Checkpoint:
+    return Checkpoint(f"black-forest-labs/{name}", distilled, "FLUX Non-Commercial", True, _NINE, 4096, 34.7, partner)
+
+
+def _nano(distilled: bool, partner: str) -> Checkpoint:
+    return Checkpoint("", distilled, "Apache-2.0", False, _MINI, 192, 0.014, partner)
+
+
 _KLEIN = Family(
     name="flux2-klein",
     title="FLUX.2 [klein]",
@@ -43,45 +62,19 @@ _KLEIN = Family(
     tasks=_TASKS,
     text_layers=(9, 18, 27),
     max_sequence_length=512,
-    size_multiple=16,
-    min_side=64,
-    max_side=4096,
-    max_pixels=4 * 1024 * 1024,
-    width=1024,
-    height=1024,
     steps=50,
     guidance_scale=4.0,
     distilled_steps=4,
     max_references=MAX_REFERENCES,
-    reference_pixels=1024 * 1024,
     adapter_targets=_KLEIN_TARGETS,
     regions=True,
+    caches=("taylorseer", "magcache"),
     checkpoints=MappingProxyType(
         {
-            "FLUX.2-klein-4B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-4B", True, "Apache-2.0", False, 3.88, 16.0, "FLUX.2-klein-base-4B"
-            ),
-            "FLUX.2-klein-base-4B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-base-4B", False, "Apache-2.0", False, 3.88, 16.0, "FLUX.2-klein-4B"
-            ),
-            "FLUX.2-klein-9B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-9B",
-                True,
-                "FLUX Non-Commercial",
-                True,
-                9.08,
-                34.7,
-                "FLUX.2-klein-base-9B",
-            ),
-            "FLUX.2-klein-base-9B": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-base-9B",
-                False,
-                "FLUX Non-Commercial",
-                True,
-                9.08,
-                34.7,
-                "FLUX.2-klein-9B",
-            ),
+            "FLUX.2-klein-4B": _four("FLUX.2-klein-4B", True, "FLUX.2-klein-base-4B"),
+            "FLUX.2-klein-base-4B": _four("FLUX.2-klein-base-4B", False, "FLUX.2-klein-4B"),
+            "FLUX.2-klein-9B": _nine("FLUX.2-klein-9B", True, "FLUX.2-klein-base-9B"),
+            "FLUX.2-klein-base-9B": _nine("FLUX.2-klein-base-9B", False, "FLUX.2-klein-9B"),
         }
     ),
 )
@@ -94,13 +87,8 @@ _KLEIN_KV = replace(
     pipeline="Flux2KleinKVPipeline",
     distilled=True,
     regions=False,  # its attention takes no mask
-    checkpoints=MappingProxyType(
-        {
-            "FLUX.2-klein-9b-kv": Checkpoint(
-                "black-forest-labs/FLUX.2-klein-9b-kv", True, "FLUX Non-Commercial", True, 9.08, 34.7
-            )
-        }
-    ),
+    caches=(),  # it keeps what its references are already, exactly, and its first pass is of another shape
+    checkpoints=MappingProxyType({"FLUX.2-klein-9b-kv": _nine("FLUX.2-klein-9b-kv", True)}),
 )
 
 _KLEIN_NANO = Family(
@@ -112,8 +100,6 @@ _KLEIN_NANO = Family(
     tasks=_TASKS,
     text_layers=(1, 2, 3),
     max_sequence_length=32,
-    size_multiple=16,
-    min_side=64,
     max_side=256,
     max_pixels=256 * 256,
     width=128,
@@ -125,10 +111,11 @@ _KLEIN_NANO = Family(
     reference_pixels=256 * 256,
     adapter_targets=_KLEIN_TARGETS,
     regions=True,
+    caches=("taylorseer", "magcache"),
     checkpoints=MappingProxyType(
         {
-            "klein-nano-base": Checkpoint("", False, "Apache-2.0", False, 0.005, 0.025, "klein-nano"),
-            "klein-nano": Checkpoint("", True, "Apache-2.0", False, 0.005, 0.025, "klein-nano-base"),
+            "klein-nano-base": _nano(False, "klein-nano"),
+            "klein-nano": _nano(True, "klein-nano-base"),
         }
     ),
 )

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from workbench.models.family import Checkpoint, Family
+from workbench.models.family import Checkpoint, Family, Part
+
+_XL_PARTS = MappingProxyType(
+    {"unet": Part(2.567), "text_encoder": Part(0.123), "text_encoder_2": Part(0.695), "vae": Part(0.084)}
+)
+_ONE_PARTS = MappingProxyType({"unet": Part(0.86), "text_encoder": Part(0.123), "vae": Part(0.084)})
 
 _XL = Family(
     name="sdxl",
@@ -27,22 +32,24 @@ _XL = Family(
     text_layers=(),
     max_sequence_length=77,
     size_multiple=8,
-    min_side=64,
     max_side=2048,
     max_pixels=2 * 1024 * 1024,
-    width=1024,
-    height=1024,
     steps=50,
     guidance_scale=5.0,
     distilled_steps=4,
     max_references=0,
-    reference_pixels=1024 * 1024,
     adapter_targets=(),
     distilled=False,
     checkpoints=MappingProxyType(
         {
             "stable-diffusion-xl-base-1.0": Checkpoint(
-                "stabilityai/stable-diffusion-xl-base-1.0", False, "CreativeML Open RAIL++-M", False, 2.57, 7.0
+                "stabilityai/stable-diffusion-xl-base-1.0",
+                False,
+                "CreativeML Open RAIL++-M",
+                False,
+                _XL_PARTS,
+                320,
+                13.9,
             )
         }
     ),
@@ -70,7 +77,13 @@ _ONE = replace(
     checkpoints=MappingProxyType(
         {
             "stable-diffusion-v1-5": Checkpoint(
-                "stable-diffusion-v1-5/stable-diffusion-v1-5", False, "CreativeML Open RAIL-M", False, 0.86, 2.1
+                "stable-diffusion-v1-5/stable-diffusion-v1-5",
+                False,
+                "CreativeML Open RAIL-M",
+                False,
+                _ONE_PARTS,
+                320,
+                4.3,
             )
         }
     ),

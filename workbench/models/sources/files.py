@@ -19,6 +19,8 @@ import torch
 
 from workbench.errors import ModelError
 from workbench.models.catalog import ModelCatalog
+from workbench.models.checkpoint import index_of
+from workbench.models.companions import COMPANIONS
 from workbench.models.dialects.layout import ARCHITECTURES
 from workbench.models.folders import SOURCE, identify
 from workbench.models.identify import Header, Identity, read
@@ -58,7 +60,9 @@ def add(catalog: ModelCatalog, file: Path, base: str, name: str) -> Path:
     component = _component(what, file)
     _check_fit(what, header, file, model, component)
     with installing(catalog.home, name) as folder:
-        shutil.copy2(model.path / "model_index.json", folder)
+        index = index_of(model.path)
+        assert index is not None  # the catalog found it
+        shutil.copy2(index, folder)
         for part in sorted(each for each in model.path.iterdir() if each.is_dir() and not each.name.startswith(".")):
             _link_tree(part, folder / part.name, weights=part.name != component)
         link(file, folder / component / f"diffusion_pytorch_model{file.suffix}")
@@ -76,7 +80,8 @@ def remove(catalog: ModelCatalog, name: str) -> int:
     """
     root = (catalog.home / "models").resolve()
     folder = root / name
-    if not _NAME.fullmatch(name) or not (folder / "model_index.json").is_file():
+    companion = name in COMPANIONS and folder.is_dir()
+    if not _NAME.fullmatch(name) or not (index_of(folder) or companion):
         raise InstallError(f"There is no model {name!r} in {root}.", "`workbench models` lists where each one is.")
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     trash = Path(tempfile.mkdtemp(prefix=".removed-", dir=root))

@@ -19,8 +19,10 @@ from typing import Any
 
 from workbench.errors import Cancelled, ModelError
 from workbench.models.catalog import ModelCatalog
-from workbench.models.checkpoint import PICKLES, read_json
-from workbench.models.folders import SOURCE, identify
+from workbench.models.checkpoint import INDEXES, PICKLES, read_json
+from workbench.models.companions import COMPANIONS, companion_files
+from workbench.models.families import FAMILIES
+from workbench.models.folders import SOURCE, identify, named_components
 from workbench.models.identify import read
 from workbench.models.sources.files import InstallError
 
@@ -104,30 +106,39 @@ def pull(
         Cancelled: `cancelled` said so; what has arrived is kept for the next try.
     """
     wanted = parse(name)
-    target = catalog.home / "models" / wanted.name
+    beside = next((own for own, place in COMPANIONS.items() if place.lower() == wanted.repository.lower()), None)
+    target = catalog.home / "models" / (beside or wanted.name)
     if file is None and target.exists():
-        raise InstallError(f"There is a model {wanted.name!r} already.", "Remove it first, to download it again.")
+        raise InstallError(
+            f"There is a model {beside or wanted.name!r} already.", "Remove it first, to download it again."
+        )
     watch = _Watch(listen, cancelled)
     with _explained(wanted):
         sha, sizes = _listing(wanted)
         if file is not None:
             return _one_file(catalog.home, wanted, (sha, sizes), file, watch)
         stage = catalog.home / "models" / ".pulling" / f"{wanted.repository.replace('/', '--')}@{sha[:12]}"
-        if "model_index.json" not in sizes:
+        index = next((each for each in INDEXES if each in sizes), None)
+        if index is not None:
+            _fetch(wanted, sha, stage, {index: sizes[index]}, _Watch(None, cancelled))
+            chosen = choose(sizes, read_json(stage / index), wanted)
+        elif beside is not None:
+            chosen = _files_of(sizes, ".", wanted)
+        else:
             single = [each for each in sizes if each.endswith((".safetensors", ".gguf"))]
             raise HubError(
-                f"The repository {wanted.repository} is no model folder: it has no model_index.json.",
+                f"The repository {wanted.repository} is no model folder: it has no {INDEXES[0]}.",
                 f"Name one of its files with --file: {', '.join(sorted(single)[:5])}." if single else "Name another.",
             )
-        _fetch(wanted, sha, stage, {"model_index.json": sizes["model_index.json"]}, _Watch(None, cancelled))
-        chosen = choose(sizes, read_json(stage / "model_index.json"), wanted)
         _check_space(stage, sum(chosen.values()))
         _fetch(wanted, sha, stage, chosen, watch)
     note = {"repository": wanted.repository, "asked": wanted.revision or "main", "revision": sha}
     (stage / SOURCE).write_text(json.dumps(note, indent=2), encoding="utf-8")
     shutil.rmtree(stage / ".cache", ignore_errors=True)  # the hub client's notes on partial files
-    model = identify(wanted.name, stage, "float32", catalog._hashes)
-    assert model.path == stage
+    if beside is None:
+        identify(wanted.name, stage, "float32", catalog._hashes)
+    else:
+        companion_files(stage)
     target.parent.mkdir(parents=True, exist_ok=True)
     stage.rename(target)
     return target
@@ -138,27 +149,46 @@ def choose(sizes: dict[str, int], index: dict[str, Any], wanted: Wanted) -> dict
 
     Args:
         sizes: every file of the repository.
-        index: its model_index.json.
+        index: its model_index.json or modular_model_index.json.
         wanted: for messages.
 
     Raises:
-        HubError: a component's weights are there as pickles only.
+        HubError: a component's weights are there as pickles only, or in another repository.
     """
-    components = [name for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2 and entry[1]]
-    chosen = {"model_index.json": sizes["model_index.json"]}
+    named = named_components(index)
+    pipeline = index.get("_class_name")
+    rows = [row for row in FAMILIES.values() if row.pipeline == pipeline]
+    # of a known family only what is loaded: no safety checker, no prompt upsampler
+    components = [name for name in named if not rows or name in rows[0].stored]
+    chosen = {name: sizes[name] for name in INDEXES if name in sizes}
     for component in components:
-        here = {name: size for name, size in sizes.items() if PurePosixPath(name).parent.as_posix() == component}
-        weights = [name for name in here if name.endswith(".safetensors") and not _VARIANT.search(name)]
-        pickles = [name for name in here if name.endswith(PICKLES)]
-        if pickles and not weights and not any(name.endswith(".safetensors") for name in here):
+        found = _files_of(sizes, component, wanted)
+        if not found and named[component] not in ("", wanted.repository):
             raise HubError(
-                f"The {component} of {wanted.repository} is there as a pickle only, which can run code when opened.",
-                "Use a repository with safetensors files.",
+                f"The {component} of {wanted.repository} is kept in another repository, {named[component]}.",
+                "Pull a repository that has all its components.",
             )
-        chosen |= {name: here[name] for name in weights}
-        configs = [name for name in here if name.endswith(_CONFIGS) and not _VARIANT.search(name)]
-        chosen |= {name: here[name] for name in configs if not name.endswith(".bin.index.json")}
+        chosen |= found
     return chosen
+
+
+def _files_of(sizes: dict[str, int], component: str, wanted: Wanted) -> dict[str, int]:
+    """The configuration and safetensors files of one folder of a repository; '.' is the repository itself.
+
+    Raises:
+        HubError: the weights are there as pickles only.
+    """
+    here = {name: size for name, size in sizes.items() if PurePosixPath(name).parent.as_posix() == component}
+    weights = [name for name in here if name.endswith(".safetensors") and not _VARIANT.search(name)]
+    pickles = [name for name in here if name.endswith(PICKLES)]
+    if pickles and not weights and not any(name.endswith(".safetensors") for name in here):
+        raise HubError(
+            f"The {component} of {wanted.repository} is there as a pickle only, which can run code when opened.",
+            "Use a repository with safetensors files.",
+        )
+    configs = [name for name in here if name.endswith(_CONFIGS) and not _VARIANT.search(name)]
+    configs = [name for name in configs if not name.endswith(".bin.index.json")]
+    return {name: here[name] for name in (*weights, *configs)}
 
 
 def _listing(wanted: Wanted) -> tuple[str, dict[str, int]]:
