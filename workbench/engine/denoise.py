@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from workbench.engine.kinds import Call, Conditions, Layout, Text, kind_of
 from workbench.engine.plan import Job
 from workbench.engine.schedule import noise_levels
+from workbench.engine.step_cache import StepCache, wear
 from workbench.models.loading import Components
 
 
@@ -171,6 +172,7 @@ class Denoiser:
         rows: picture height in tokens.
         columns: picture width in tokens.
         references: rows and columns of each reference, in tokens.
+        cache: leaves out a part of the work of one batch's steps; None: exact.
     """
 
     def __init__(
@@ -179,8 +181,9 @@ class Denoiser:
         rows: int,
         columns: int,
         references: Sequence[tuple[int, int]] = (),
+        cache: StepCache | None = None,
     ) -> None:
-        self._parts, self._kind = parts, kind_of(parts)
+        self._parts, self._kind, self._cache = parts, kind_of(parts), cache
         self._layout = Layout(rows, columns, tuple(references))
 
     @torch.no_grad()
@@ -196,6 +199,7 @@ class Denoiser:
             The finished picture as predicted from this step, x - sigma * velocity, float32 (B, N, C): for previews.
         """
         latents, index = rows.latents, rows.step
+        wear(self._parts.transformer, self._cache)
         velocity = self._guided_velocity(rows, together=together)
         sigma = rows.sigmas[:, index].view(-1, 1, 1)
         change = rows.sigmas[:, index + 1].view(-1, 1, 1) - sigma
@@ -215,17 +219,25 @@ class Denoiser:
         """The velocity (B, N, C) after guidance by a second pass, where a row has it."""
         first = self._call(rows, list(range(len(rows.names))), rows.text)
         if not rows.guided:
-            return self._kind.velocity(self._parts, first)
+            return self._velocity(first)
         second = self._call(rows, rows.guided, rows.negative.choose(rows.guided))
+        together = together and not (self._cache and self._cache.alone)
         if together and first.text.embeds.shape[1] == second.text.embeds.shape[1]:
-            out = self._kind.velocity(self._parts, _both(first, second))
+            out = self._velocity(_both(first, second))
             velocity, negative = out[: len(rows.names)].clone(), out[len(rows.names) :]
         else:
-            velocity, negative = self._kind.velocity(self._parts, first), self._kind.velocity(self._parts, second)
+            velocity, negative = self._velocity(first), self._velocity(second, "second")
         scale = rows.guidance[rows.guided].view(-1, 1, 1)
         away = (scale * (velocity[rows.guided] - negative).float()).to(velocity.dtype)
         velocity[rows.guided] = negative + away
         return velocity
+
+    def _velocity(self, call: Call, name: str = "first") -> Tensor:
+        """One pass of the transformer; a cache remembers those with the negative prompt apart, where they are apart."""
+        if self._cache is None:
+            return self._kind.velocity(self._parts, call)
+        with self._cache.during(self._parts.transformer, name):
+            return self._kind.velocity(self._parts, call)
 
     def _call(self, rows: Rows, chosen: list[int], text: Text) -> Call:
         """The inputs of a pass for some rows, with the text given."""

@@ -11,6 +11,7 @@ from threading import Lock
 
 import torch
 
+from workbench.approximate import parse
 from workbench.engine.cache import TensorFolder
 from workbench.engine.conditions import PictureCache
 from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result
@@ -156,7 +157,12 @@ class Engine:
             self.pictures.clear()
 
     def _rows(self, group: Group) -> int:
-        """Rows of a batch: forced, or by estimate; 1 when the estimate fails, as loading then tells why."""
+        """Rows of a batch: forced, or by estimate; 1 when the estimate fails, as loading then tells why.
+
+        Always 1 with a cache that decides by the values of a whole batch, so that neighbours cannot change a picture.
+        """
+        if group.shape.cache and parse(group.shape.cache).method.alone:
+            return 1
         if self._batch_size is not None:
             return self._batch_size
         try:

@@ -70,6 +70,8 @@ class Shape:
     masked: bool = False  # whether a part of the image is kept
     texts: int = 1  # side by side, where regions have their own
     tile: int = 0  # side of the tiles that are decoded, in pixels; 0: whole
+    cache: str = ""  # approximate cache, which counts steps:
+    steps: int = 0  # with a cache, how many are done; 0: rows may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _shape(job: Job) -> Shape:
     return Shape(
         recipe.width, recipe.height, recipe.max_sequence_length, references, job.masked,
         texts=1 + len(recipe.regions), tile=recipe.decode_tile or 0,
+        cache=recipe.cache or "", steps=job.steps if recipe.cache else 0,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Job
 from workbench.engine.preview import preview
 from workbench.engine.regions import regional
+from workbench.engine.step_cache import StepCache, wear, worn
 from workbench.engine.text import TextCache
 from workbench.errors import GenerationError, WorkbenchError
 from workbench.models.adapters import AdapterFile
@@ -59,6 +60,10 @@ class Drawing:
         """The outcome of one job."""
         self.open.discard(name)
         return Outcome(self.jobs[name], picture, error, self.seconds[name], self.warnings[name])
+
+
+class _OutOfMemory(Exception):
+    """A step failed for want of memory; it may be tried again with less."""
 
 
 class GroupRunner:
@@ -161,10 +166,37 @@ class GroupRunner:
 
     def _denoise(self, parts: Components, rows: Rows, drawing: Drawing, pending: list[Rows]) -> Iterator[Outcome]:
         height, width = self._grid(parts)
-        matrix = self._map(parts)
         patch = parts.patch_pixels
         references = [(down // patch, across // patch) for across, down in self._group.shape.references]
-        denoiser = Denoiser(parts, height, width, references)
+        shape = self._group.shape
+        cache = StepCache(shape.cache, shape.steps, parts.dtype) if shape.cache else None
+        denoiser = Denoiser(parts, height, width, references, cache)
+        begun = replace(rows)  # the steps put new tensors into `rows` and leave these alone
+        try:
+            yield from self._steps(parts, rows, drawing, denoiser)
+        except _OutOfMemory:
+            # Goes on at the same step, in smaller batches if need be; a cache remembers a whole batch, and begins again.
+            pending.insert(0, rows if cache is None else begun)
+        finally:
+            self._let_go(parts, cache)
+
+    def _let_go(self, parts: Components, cache: StepCache | None) -> None:
+        """Take a batch's hooks off, unless another run has done so or is computing: then its next step does."""
+        if cache is not None and self._lock.acquire(blocking=False):
+            try:
+                if worn(parts.transformer) is cache:
+                    wear(parts.transformer, None)
+            finally:
+                self._lock.release()
+
+    def _steps(self, parts: Components, rows: Rows, drawing: Drawing, denoiser: Denoiser) -> Iterator[Outcome]:
+        """All steps of a batch.
+
+        Raises:
+            _OutOfMemory: a step failed, and the economy has changed.
+        """
+        height, width = self._grid(parts)
+        matrix = self._map(parts)
         shown = 0.0
         for nothing_to_draw in rows.leave():  # of strength 0
             yield self._finish(parts, drawing, *nothing_to_draw)
@@ -176,8 +208,7 @@ class GroupRunner:
                     estimate = denoiser.step(rows, together=self.economy.together)
             except (RuntimeError, MemoryError) as error:
                 self._give_up_something(error, "denoise")
-                pending.insert(0, rows)  # goes on at the same step, in smaller batches if need be
-                return
+                raise _OutOfMemory from error
             names = list(rows.names)
             done = rows.leave()
             if done and parts.device.type == "cuda":
@@ -191,12 +222,16 @@ class GroupRunner:
                 picture = preview(matrix, estimate[row], height, width) if show and matrix is not None else None
                 self._tell(Step(job.digest, rows.step, job.steps, picture))
             for name, latents, failed_at in done:
+                if self._cancel.dropped(drawing.jobs[name].digest):
+                    drawing.open.discard(name)
+                    continue
                 yield self._finish(parts, drawing, name, latents, failed_at)
 
     def _wanted(self, rows: Rows, drawing: Drawing) -> bool:
         """Whether there is a step to do; takes out the rows of pictures that were dropped."""
         stay = [row for row, name in enumerate(rows.names) if not self._cancel.dropped(drawing.jobs[name].digest)]
-        if len(stay) < len(rows.names):
+        fixed = self._group.shape.cache and rows.step  # a cache remembers all rows of its batch: they stay, unused
+        if len(stay) < len(rows.names) and not (fixed and stay):
             drawing.open -= set(rows.names) - {rows.names[row] for row in stay}
             rows.keep(stay)
         return bool(rows.names) and not self._cancel.cancelled
