@@ -175,6 +175,12 @@ def test_adapters_join_the_base_and_weights_find_them() -> None:
     assert plan.cells[2].recipes[0].adapters == (first, Adapter(name="oil"), Adapter(name="pen", weight=2), ink)
 
 
+def test_a_weight_leaves_the_weights_of_single_blocks() -> None:
+    ink = Adapter(name="ink", blocks={"double.0": 0.5})
+    (cell,) = Grid({"prompt": "x", "adapters": [ink]}, [{"weights": [0.25]}]).expand().cells
+    assert cell.recipes[0].adapters == (ink.model_copy(update={"weight": 0.25}),)
+
+
 def test_a_weight_without_a_name_is_for_all_adapters() -> None:
     axes: list[dict[str, Any]] = [{"adapters": ["none", "ink"]}, {"weights": "0-1 [2]"}]
     plan = Grid({}, axes).expand()

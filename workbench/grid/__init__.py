@@ -1,8 +1,8 @@
 """Grids: axes -> recipes -> pictures -> figure, page and table."""
 
 from workbench.grid.axis import AdapterAxis, Axis, FieldAxis, ReplaceAxis, Setting, SettingsAxis, WeightAxis
-from workbench.grid.expand import Cell, Dimension, Plan
 from workbench.grid.grid import Grid
+from workbench.grid.plan import Cell, Dimension, Plan
 from workbench.grid.values import Value
 
 __all__ = [

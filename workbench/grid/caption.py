@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.conditions import SIDES
-from workbench.grid.expand import Plan
 from workbench.grid.labels import short_name
+from workbench.grid.plan import Plan
 
 _USUAL = ("task", "seed", "max_sequence_length", "precision")  # told only where the base recipe sets them
 

@@ -8,118 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from workbench.errors import GridError, WorkbenchError, nearest
-from workbench.grid.axis import PROMPTS, AdapterAxis, Axis, WeightAxis, changed_fields, cost, default_title
-from workbench.grid.values import Edit, Value, length, matches, values_of
-from workbench.recipe import Adapter, Catalog, Recipe, ResolvedRecipe, resolve
+from workbench.grid.axis import AdapterAxis, Axis, WeightAxis, changed_fields, cost, default_title
+from workbench.grid.edits import apply
+from workbench.grid.plan import Cell, Dimension, Plan
+from workbench.grid.values import length, values_of
+from workbench.recipe import Catalog, Recipe, resolve
 
 MAX_PICTURES = 100_000
 """The most pictures of one grid, unless the grid says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dimension:
-    """One axis with its title and its values."""
-
-    title: str
-    values: tuple[Value, ...]
-    cost: int  # how dear a change along this axis is
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What stands beside the rows or columns."""
-        return tuple(value.label for value in self.values)
-
-    def find(self, wanted: object) -> int:
-        """The place of `wanted`, a label or a value.
-
-        Raises:
-            GridError: it is not on this axis.
-        """
-        for place, value in enumerate(self.values):
-            if matches(value, wanted):
-                return place
-        raise GridError(f"{wanted!r} is not on the axis {self.title!r}.", nearest(str(wanted), self.labels))
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One place of the grid with one recipe per seed, or a hole."""
-
-    index: int  # place in `Plan.cells`
-    at: tuple[int, ...]  # place on each axis, in the order of the axes
-    recipes: tuple[Recipe, ...]  # one per seed; empty where the cell is skipped
-    resolved: tuple[ResolvedRecipe, ...] = ()  # as `recipes`; empty when expanded without a catalog
-
-    @property
-    def skipped(self) -> bool:
-        """Whether this is a hole."""
-        return not self.recipes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A grid with all its cells, in the order of the axes: the last axis runs fastest."""
-
-    title: str
-    base: Recipe
-    dimensions: tuple[Dimension, ...]
-    seeds: tuple[int, ...]  # side by side in every cell; empty where an axis sets the seed
-    cells: tuple[Cell, ...]
-    replaced: tuple[str, ...] = ()  # search texts of the replace axes
-
-    def cell(self, at: Sequence[int]) -> Cell:
-        """The cell at a place on each axis."""
-        index = 0
-        for dimension, place in zip(self.dimensions, at, strict=True):
-            index = index * len(dimension) + place
-        return self.cells[index]
-
-    @property
-    def seeds_per_cell(self) -> int:
-        """Pictures in one cell, at least 1."""
-        return max(1, len(self.seeds))
-
-    @property
-    def pictures(self) -> int:
-        """Pictures in all cells; those that share a digest count each."""
-        return sum(len(cell.recipes) for cell in self.cells)
-
-    @cached_property
-    def run_order(self) -> tuple[tuple[Cell, int], ...]:
-        """(cell, place among its seeds) in the order to run: dear axes outermost, ties as written, seeds innermost."""
-        by_cost = sorted(range(len(self.dimensions)), key=lambda place: -self.dimensions[place].cost)
-        cells = sorted(self.cells, key=lambda cell: tuple(cell.at[place] for place in by_cost))
-        return tuple((cell, seed) for cell in cells for seed in range(len(cell.recipes)))
-
-    def describe(self, cell: Cell) -> str:
-        """Where a cell is, as `Steps = 4, Colour = red`."""
-        pairs = zip(self.dimensions, cell.at, strict=True)
-        return ", ".join(f"{dimension.title} = {dimension.labels[place]}" for dimension, place in pairs)
-
-    @cached_property
-    def fixed(self) -> dict[str, Any]:
-        """The recipe fields that are the same in every picture, with the values that the model fills in."""
-        recipes = [r.recipe for cell in self.cells for r in cell.resolved] or [
-            recipe for cell in self.cells for recipe in cell.recipes
-        ]
-        first = recipes[0]
-        empty = (None, "", ())
-        return {
-            name: value
-            for name in type(first).model_fields
-            if (value := getattr(first, name)) not in empty
-            and all(getattr(recipe, name) == value for recipe in recipes)
-        }
 
 
 def dimensions_of(axes: Sequence[Axis]) -> tuple[Dimension, ...]:
@@ -213,58 +113,6 @@ def resolve_plan(plan: Plan, catalog: Catalog) -> Plan:
             raise GridError(f"The cell {plan.describe(cell)}: {error.message}", error.remedy) from None
         cells.append(Cell(cell.index, cell.at, cell.recipes, resolved))
     return Plan(plan.title, plan.base, plan.dimensions, plan.seeds, tuple(cells), plan.replaced)
-
-
-def apply(base: Recipe, edits: Sequence[Edit]) -> Recipe:
-    """`base` with all `edits`: fields, then adapters, then weights, then all search texts in one pass.
-
-    The edits come from `values_of`, so their values are checked already.
-
-    Raises:
-        GridError: a search text that is in neither prompt, or one adapter twice.
-    """
-    changes: dict[str, Any] = {name: value for edit in edits for name, value in edit.fields.items()}
-    adapters = list(changes.get("adapters", base.adapters))
-    for edit in edits:
-        adapters += edit.adapters or ()
-    for edit in edits:
-        if edit.weight is not None:
-            name, weight = edit.weight
-            if name is not None and all(adapter.name != name for adapter in adapters):
-                adapters.append(Adapter(name=name, weight=weight))
-            adapters = [
-                Adapter(name=adapter.name, weight=weight) if name in (None, adapter.name) else adapter
-                for adapter in adapters
-            ]
-    names = [adapter.name for adapter in adapters]
-    for name in names:
-        if names.count(name) > 1:
-            raise GridError(f"A cell has the adapter {name!r} twice.", "Take it out of the base recipe or of the axis.")
-    changes["adapters"] = tuple(adapters)
-    replacements = dict(edit.replacement for edit in edits if edit.replacement is not None)
-    if replacements:
-        prompts = {name: changes.get(name, getattr(base, name)) for name in PROMPTS}
-        changes |= _replace(prompts, replacements)
-    return base.model_copy(update=changes)
-
-
-def _replace(prompts: Mapping[str, str], replacements: Mapping[str, str]) -> dict[str, str]:
-    """All search texts in one pass, longer ones first, so that no replacement is replaced again."""
-    pattern = re.compile("|".join(re.escape(text) for text in sorted(replacements, key=len, reverse=True)))
-    found: set[str] = set()
-
-    def swap(match: re.Match[str]) -> str:
-        found.add(match[0])
-        return replacements[match[0]]
-
-    replaced = {name: pattern.sub(swap, text) for name, text in prompts.items()}
-    for text in replacements:
-        if text not in found:
-            raise GridError(
-                f"The search text {text!r} is neither in the prompt {prompts['prompt']!r} nor in the negative prompt.",
-                "Write it exactly as it stands there.",
-            )
-    return replaced
 
 
 def _check_size(axes: Sequence[Axis], seeds: Sequence[int] | None, limit: int) -> None:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import GridError, nearest
 from workbench.grid.axis import Axis, parse_axis
-from workbench.grid.expand import MAX_PICTURES, Plan, expand, resolve_plan
+from workbench.grid.expand import MAX_PICTURES, expand, resolve_plan
+from workbench.grid.plan import Plan
 from workbench.recipe import Catalog, Recipe, dump_yaml
 
 if TYPE_CHECKING:

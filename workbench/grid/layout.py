@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from workbench.errors import GridError, nearest
-from workbench.grid.expand import Cell, Plan
+from workbench.grid.plan import Cell, Plan
 from workbench.grid.text import Block, Style, wrap
 
 MAX_PIXELS = 50_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.errors import GridError, WorkbenchError
-from workbench.grid.expand import Cell, Plan
+from workbench.grid.plan import Cell, Plan
 from workbench.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import Cancelled
-from workbench.grid.expand import Plan
+from workbench.grid.plan import Plan
 from workbench.grid.result import GridResult, OnShot, Shot
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.grid.expand import Dimension
+from workbench.grid.plan import Dimension
 
 if TYPE_CHECKING:
     import pandas

@@ -15,7 +15,7 @@ from workbench.panels.banner import Banner
 from workbench.panels.pixels import HERE, PixelWidget, javascript
 
 if TYPE_CHECKING:
-    from workbench.grid.expand import Plan
+    from workbench.grid.plan import Plan
     from workbench.grid.result import Shot
 
 PENDING, RUNNING, DONE, REUSED, FAILED, HOLE = "prdufh"

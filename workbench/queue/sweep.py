@@ -25,7 +25,7 @@ import yaml
 
 from workbench.errors import nearest
 from workbench.grid.axis import Axis, WeightAxis, changed_fields, cost, default_title, parse_axis
-from workbench.grid.expand import apply
+from workbench.grid.edits import apply
 from workbench.grid.values import Edit, length, values_of
 from workbench.queue.errors import QueueError
 from workbench.queue.submit import MAX_JOBS
