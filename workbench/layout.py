@@ -197,7 +197,12 @@ def _regions(recipe: Recipe, model: Defaults, catalog: Catalog) -> dict[str, Any
     if not model.regions:
         raise RecipeError(
             f"{model.name} takes no regions: its blocks cannot keep texts apart.",
-            "Use a model of the families flux2-klein or flux2-dev.",
+            "Use a model of the families flux2-klein, flux2-dev, flux1-dev or flux3-klein.",
+        )
+    if recipe.redux:
+        raise RecipeError(
+            "Regions cannot be combined with Redux, whose pictures are words of the whole.",
+            "Leave out the regions, or the Redux pictures.",
         )
     if len(recipe.regions) == 1 and recipe.regions[0].box == (0, 0, 1, 1):
         return {"prompt": recipe.regions[0].prompt, "regions": ()}

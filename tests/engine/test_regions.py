@@ -126,7 +126,7 @@ def test_a_mask_that_allows_all_changes_nothing(parts: Components) -> None:
 
 def test_the_attention_mask_is_as_described() -> None:
     seen = torch.tensor([[[True, False, False], [False, True, True]]])
-    allowed = attention_mask(seen, 4, Layout(1, 3, ((1, 1),)))[0, 0]
+    allowed = attention_mask(seen, (2, 2), Layout(1, 3, ((1, 1),)))[0, 0]
     expected = """
         11..1..1
         11..1..1
@@ -138,6 +138,8 @@ def test_the_attention_mask_is_as_described() -> None:
         11111111
     """
     assert ["".join(".1"[value] for value in row) for row in allowed.tolist()] == expected.split()
+    unequal = attention_mask(seen, (1, 3), Layout(1, 3))[0, 0]
+    assert [int(row.sum()) for row in unequal] == [2, 5, 5, 5, 4, 6, 6]
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True))

@@ -62,9 +62,11 @@ def test_wrong_boxes_are_refused(catalog: ModelCatalog, fields: dict[str, Any], 
         resolve(Recipe.parse({"model": "tiny-3", "prompt": "a cat <cat_1>", "boxes": [CAT]} | fields), catalog)
 
 
-def test_flux3_takes_no_regions(catalog: ModelCatalog) -> None:
-    with pytest.raises(RecipeError, match="takes no regions"):
-        resolve(Recipe(model="tiny-3", regions=["0,0,1,0.5: a"]), catalog)
+def test_flux3_takes_regions_and_boxes_together(catalog: ModelCatalog) -> None:
+    both = Recipe(model="tiny-3", prompt="a cat <cat_1>", boxes=[CAT], regions=["0,0,1,0.5: a"])
+    resolved = resolve(both, catalog).recipe
+    assert resolved.prompt.startswith("a cat <cat_1> [")
+    assert [region.prompt for region in resolved.regions] == ["a"]
 
 
 sides = st.lists(st.floats(0, 1, allow_nan=False), min_size=2, max_size=2, unique=True).map(sorted)

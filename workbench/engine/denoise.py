@@ -222,7 +222,7 @@ class Denoiser:
             return self._velocity(first)
         second = self._call(rows, rows.guided, rows.negative.choose(rows.guided))
         together = together and not (self._cache and self._cache.alone)
-        if together and first.text.embeds.shape[1] == second.text.embeds.shape[1]:
+        if together and first.text.lengths == second.text.lengths:
             out = self._velocity(_both(first, second))
             velocity, negative = out[: len(rows.names)].clone(), out[len(rows.names) :]
         else:

@@ -1,8 +1,9 @@
 """Regional prompts: the texts of all regions side by side, and which places of the picture see which.
 
-In the joint attention of FLUX.2 a text attends to itself, to the places that see it and to references; a place attends
+In joint attention a text attends to itself, to the places that see it and to references; a place attends
 to its texts, to all places and to references. So a region's words act directly on its own places only, while the
-picture stays one. Source of the idea: Chen et al. 2024, Training-free Regional Prompting for Diffusion Transformers.
+picture stays one. Where a family pools its prompt into one vector besides (FLUX.1), it is that of the recipe's own
+prompt. Source of the idea: Chen et al. 2024, Training-free Regional Prompting for Diffusion Transformers.
 """
 
 from __future__ import annotations
@@ -49,28 +50,31 @@ def join_texts(texts: Sequence[Text], places: Places) -> Text:
     """The texts that any place sees, side by side: one alone is as it is.
 
     Args:
-        texts: (1, L, D) each, of equal length; the base prompt first.
+        texts: (1, L, D) each; the base prompt first.
         places: as `places_of` gives them.
     """
     seen = [number for number, row in enumerate(places) if row.any()]
     if len(seen) == 1 and places[seen[0]].all():
         return texts[seen[0]]
     own = torch.from_numpy(places[seen])[None].to(texts[0].embeds.device)
-    return Text(torch.cat([texts[number].embeds for number in seen], dim=1), seen_by=own)
+    embeds = [texts[number].embeds for number in seen]
+    return Text(torch.cat(embeds, dim=1), texts[0].pooled, own, tuple(each.shape[1] for each in embeds))
 
 
-def attention_mask(seen_by: Tensor, length: int, layout: Layout) -> Tensor:
+def attention_mask(seen_by: Tensor, spans: Sequence[int], layout: Layout) -> Tensor:
     """What attends to what, bool (B, 1, S, S), queries by keys, in the order texts, picture, references.
 
     Args:
         seen_by: bool (B, K, N), which places see each of K texts.
-        length: tokens of all texts together.
+        spans: tokens of each text.
         layout: sizes in tokens.
     """
     batch, texts, places = seen_by.shape
     references = sum(rows * columns for rows, columns in layout.references)
-    text = seen_by.repeat_interleave(length // texts, dim=1)  # (B, L, N)
-    number = torch.arange(texts, device=seen_by.device).repeat_interleave(length // texts)
+    tokens = torch.tensor(list(spans), device=seen_by.device)
+    text = seen_by.repeat_interleave(tokens, dim=1)  # (B, L, N)
+    number = torch.arange(texts, device=seen_by.device).repeat_interleave(tokens)
+    length = len(number)
     allowed = torch.ones(batch, length + places + references, length + places + references, dtype=torch.bool)
     allowed = allowed.to(seen_by.device)
     allowed[:, :length, :length] = number[:, None] == number[None, :]

@@ -152,10 +152,10 @@ class GroupRunner:
     def _rows(
         self, parts: Components, drawing: Drawing, texts: list[tuple[Text, Text]], conditions: list[Conditions]
     ) -> list[Rows]:
-        """The rows of all jobs, in batches of equal text length: some families pad no prompt to the full length."""
-        lengths: dict[tuple[int, int], list[int]] = {}
+        """The rows of all jobs, in batches of equal text lengths: some families pad no prompt to the full length."""
+        lengths: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for name, (text, negative) in enumerate(texts):
-            lengths.setdefault((text.embeds.shape[1], negative.embeds.shape[1]), []).append(name)
+            lengths.setdefault((text.lengths, negative.lengths), []).append(name)
         batches = []
         for names in lengths.values():
             jobs, own = [drawing.jobs[name] for name in names], [conditions[name] for name in names]
@@ -297,18 +297,21 @@ class GroupRunner:
                 if job.guided:
                     negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")
                 text = kind_of(parts).enrich(parts, job, text, self._pictures)
+                said = [warning, second]
                 if job.recipe.regions:
-                    text = self._regional(parts, job, text)
-            said = tuple(sentence for sentence in (warning, second) if sentence)
+                    text = self._regional(parts, job, text, said)
+            said = list(filter(None, said))
             drawing.warnings[name] = (*said, *parts.adapters.warnings)
             embeddings.append((text, negative))
         return embeddings
 
-    def _regional(self, parts: Components, job: Job, base: Text) -> Text:
-        """The texts of a job's regions beside its own."""
+    def _regional(self, parts: Components, job: Job, base: Text, said: list[str]) -> Text:
+        """The texts of a job's regions beside its own; adds to `said` what of them is not read."""
 
         def get(prompt: str) -> Text:
-            return self._texts.get(parts, prompt, self._group.shape.text_tokens)[0]
+            text, warning = self._texts.get(parts, prompt, self._group.shape.text_tokens, "prompt of a region")
+            said.append(warning)
+            return text
 
         return regional(job.recipe.regions, base, get, Layout(*self._grid(parts)), self._catalog.inputs)
 

@@ -44,11 +44,17 @@ class Text:
     embeds: Tensor  # (B, L, D)
     pooled: Tensor | None = None  # (B, P)
     seen_by: Tensor | None = None  # bool (B, K, N), which places see each of K texts side by side; None: all see all
+    spans: tuple[int, ...] = ()  # tokens of each of the K texts; empty: there is one
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each text: what rows of one pass share."""
+        return self.spans or (self.embeds.shape[1],)
 
     def choose(self, rows: Tensor | list[int]) -> Text:
         """Only these rows."""
         pooled = None if self.pooled is None else self.pooled[rows]
-        return Text(self.embeds[rows], pooled, None if self.seen_by is None else self.seen_by[rows])
+        return Text(self.embeds[rows], pooled, None if self.seen_by is None else self.seen_by[rows], self.spans)
 
     def to(self, device: torch.device) -> Text:
         """The same on a device."""
@@ -61,11 +67,11 @@ class Text:
 
     @staticmethod
     def join(parts: Sequence[Text]) -> Text:
-        """The rows of all parts, one after the other; texts of equal length."""
+        """The rows of all parts, one after the other; texts of equal lengths."""
         pooled = [part.pooled for part in parts if part.pooled is not None]
         seen = [part.seen_by for part in parts if part.seen_by is not None]
         embeds = torch.cat([part.embeds for part in parts])
-        return Text(embeds, torch.cat(pooled) if pooled else None, torch.cat(seen) if seen else None)
+        return Text(embeds, torch.cat(pooled) if pooled else None, torch.cat(seen) if seen else None, parts[0].spans)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from workbench.engine.kinds.pictures import fitted_reference, image_of, mask_of,
 from workbench.engine.kinds.redux import mix
 from workbench.engine.latents import pack, patchify, unpack, unpatchify
 from workbench.engine.plan import Job
+from workbench.engine.regions import attention_mask
 from workbench.errors import ControlError
 from workbench.models.loading import Components
 
@@ -128,6 +129,9 @@ class Flux1:
         latents = call.latents if call.extra is None else torch.cat([call.latents, call.extra], dim=2)
         seen = latents if call.references is None else torch.cat([latents, call.references], dim=1)
         assert call.text.pooled is not None  # of encode
+        masked = None
+        if call.text.seen_by is not None:
+            masked = {"attention_mask": attention_mask(call.text.seen_by, call.text.lengths, call.layout)}
         out: Tensor = parts.transformer(
             hidden_states=seen,
             timestep=call.time.to(latents.dtype) / 1000,
@@ -136,6 +140,7 @@ class Flux1:
             encoder_hidden_states=call.text.embeds,
             txt_ids=torch.zeros(call.text.embeds.shape[1], 3, device=parts.device),
             img_ids=_ids(call.layout, parts.device),
+            joint_attention_kwargs=masked,
             return_dict=False,
         )[0]
         return out[:, : latents.shape[1]]

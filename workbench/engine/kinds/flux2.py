@@ -71,14 +71,16 @@ def velocity(parts: Components, call: Call, guidance: Tensor | None) -> Tensor:
     """
     latents = call.latents
     seen = latents if call.references is None else torch.cat([latents, call.references], dim=1)
-    length, places = call.text.embeds.shape[1], call.text.seen_by
-    masked = None if places is None else {"attention_mask": attention_mask(places, length, call.layout)}
+    text = call.text
+    masked = None
+    if text.seen_by is not None:
+        masked = {"attention_mask": attention_mask(text.seen_by, text.lengths, call.layout)}
     out: Tensor = parts.transformer(
         hidden_states=seen,
         timestep=call.time.to(latents.dtype) / 1000,
         guidance=guidance,
         encoder_hidden_states=call.text.embeds,
-        txt_ids=text_ids_of(length, 1 if places is None else places.shape[1], parts.device),
+        txt_ids=text_ids_of(text.lengths, parts.device),
         img_ids=torch.cat(picture_ids_of(call.layout, parts.device)),
         joint_attention_kwargs=masked,
         return_dict=False,
@@ -93,6 +95,6 @@ def picture_ids_of(layout: Layout, device: torch.device) -> tuple[Tensor, Tensor
 
 
 @lru_cache(maxsize=64)
-def text_ids_of(length: int, texts: int, device: torch.device) -> Tensor:
+def text_ids_of(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """int64 (L, 4), counted anew in each of several texts side by side."""
-    return text_ids(length // texts).repeat(texts, 1).to(device)
+    return torch.cat([text_ids(length) for length in lengths]).to(device)

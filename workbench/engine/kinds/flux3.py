@@ -7,6 +7,8 @@ given, that is without their prompt upsampler. The distilled model is a flow map
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +24,7 @@ from workbench.engine.kinds.flux2 import Flux2Pictures
 from workbench.engine.kinds.pictures import fitted_reference, image_of, mask_of
 from workbench.engine.latents import picture_ids, text_ids
 from workbench.engine.plan import Job
+from workbench.engine.regions import attention_mask
 from workbench.models.canvas_sizes import inside, on_canvas
 from workbench.models.loading import Components
 
@@ -90,17 +93,18 @@ class Flux3(Flux2Pictures):
         """One pass; where the step leads is told to a flow map only."""
         latents, device = call.latents, parts.device
         config: Any = parts.transformer.config
-        out: Tensor = parts.transformer(
-            hidden_states=latents,
-            encoder_hidden_states=call.text.embeds,
-            timestep=(call.time / 1000).to(latents.dtype),
-            target_timestep=(call.next_time / 1000).to(latents.dtype) if config.flow_map else None,
-            img_ids=_picture_ids(call.layout, device),
-            txt_ids=_text_ids(call.text.embeds.shape[1], device),
-            image_cond_hidden_states=call.references,
-            image_cond_ids=None if call.references is None else _reference_ids(call.layout, device),
-            return_dict=False,
-        )[0]
+        with _apart(parts.transformer, call):
+            out: Tensor = parts.transformer(
+                hidden_states=latents,
+                encoder_hidden_states=call.text.embeds,
+                timestep=(call.time / 1000).to(latents.dtype),
+                target_timestep=(call.next_time / 1000).to(latents.dtype) if config.flow_map else None,
+                img_ids=_picture_ids(call.layout, device),
+                txt_ids=_text_ids(call.text.lengths, device),
+                image_cond_hidden_states=call.references,
+                image_cond_ids=None if call.references is None else _reference_ids(call.layout, device),
+                return_dict=False,
+            )[0]
         return out
 
     def _whole(self, parts: Components, reference: Reference, pictures: Pictures) -> Tensor:
@@ -119,6 +123,32 @@ class Flux3(Flux2Pictures):
             return reflected(picture, *reference.pixels, family.size_multiple)
 
         return pictures.get(parts, (reference.picture, reference.size, "whole"), read, self.encode_picture)
+
+
+@contextmanager
+def _apart(transformer: Any, call: Call) -> Iterator[None]:
+    """The texts of regions kept apart in the blocks of text and in the joint ones, which take no mask by themselves."""
+    seen_by, spans = call.text.seen_by, call.text.lengths
+    if seen_by is None:
+        yield
+        return
+    allowed = attention_mask(seen_by, spans, call.layout)
+    length = sum(spans)
+    masks = {transformer.txt_mode_blocks: allowed[:, :, :length, :length], transformer.single_transformer_blocks: allowed}
+
+    def give(mask: Tensor) -> Callable[..., Any]:
+        return lambda _module, given, named: (given, named | {"attention_mask": mask})
+
+    hooks = [
+        block.attn.register_forward_pre_hook(give(mask), with_kwargs=True)
+        for blocks, mask in masks.items()
+        for block in blocks
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def reflected(picture: Image.Image, width: int, height: int, multiple: int) -> Image.Image:
@@ -147,9 +177,9 @@ def _reference_ids(layout: Layout, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _text_ids(length: int, device: torch.device) -> Tensor:
-    """float32 (L, 4)."""
-    return text_ids(length).float().to(device)
+def _text_ids(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """float32 (L, 4), counted anew in each of several texts side by side."""
+    return torch.cat([text_ids(length) for length in lengths]).float().to(device)
 
 
 def _scaled(ids: Tensor) -> Tensor:

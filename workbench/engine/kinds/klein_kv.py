@@ -48,7 +48,7 @@ def _pass(parts: Components, call: Call, seen: Tensor, ids: Tensor, **how: Any) 
         timestep=call.time.to(seen.dtype) / 1000,
         guidance=None,
         encoder_hidden_states=call.text.embeds,
-        txt_ids=flux2.text_ids_of(call.text.embeds.shape[1], 1, parts.device),
+        txt_ids=flux2.text_ids_of(call.text.lengths, parts.device),
         img_ids=ids,
         return_dict=False,
         **how,

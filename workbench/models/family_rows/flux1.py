@@ -81,6 +81,7 @@ _DEV = Family(
     adapter_targets=_TARGETS,
     embeds_guidance=True,
     true_cfg=True,
+    regions=True,
     distilled=False,
     config=MappingProxyType({"guidance_embeds": True}),
     caches=("taylorseer", "magcache", "first_block"),

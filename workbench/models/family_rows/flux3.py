@@ -50,6 +50,7 @@ _BASE = Family(
         "ff.linear_out",
     ),
     boxes=True,
+    regions=True,
     distilled=False,
     config=MappingProxyType({"flow_map": False}),
     checkpoints=MappingProxyType(
