@@ -21,7 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.redaction import redact, redact_all
 from workbench.settings import Settings, files, origins, shown
 
-PARTS = ("workbench.models.doctor",)
+PARTS = ("workbench.models.doctor", "workbench.engine.doctor")
 """Modules that add sections of their own."""
 
 PACKAGES = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli import listings
+from workbench.cli import caches, listings
 from workbench.cli._common import (
     CHECK_FAILED,
     HomeOption,
@@ -268,15 +268,28 @@ def plan(
     )
 
 
+app.command(
+    "caches",
+    epilog=example(
+        "workbench models caches klein-nano-base",
+        "workbench models caches klein-nano-base --cache taylorseer:interval=2 --prompt 'a green star'",
+        "workbench models caches klein-nano-base --calibrate",
+    ),
+)(caches.caches)
+
+
 @app.command("features", epilog=example("workbench models features"))
 @guard
 def features(json: JsonOption = False) -> None:
-    """Try what works with what: forms of weights with everything that is done to them."""
+    """Try what works with what: forms of weights with everything that is done to them, caches with every family."""
+    from workbench.approximate import METHODS
+    from workbench.engine.cache_features import cache_matrix
     from workbench.models.features import FORMS, USES, matrix
 
-    cells = matrix()
+    cells, modes = matrix(), cache_matrix()
     if json:
-        rows = [{"form": each.form, "use": each.use, "works": each.works, "reason": each.reason} for each in cells]
+        both = [*cells, *modes]
+        rows = [{"form": each.form, "use": each.use, "works": each.works, "reason": each.reason} for each in both]
         print_json(rows)
         return
     found = {(cell.form, cell.use): cell for cell in cells}
@@ -284,6 +297,14 @@ def features(json: JsonOption = False) -> None:
         ["weights", *USES],
         [(form, *("yes" if found[form, use].works else "no" for use in USES)) for form in FORMS],
     )
+    found = {(cell.form, cell.use): cell for cell in modes}
+    families = list(dict.fromkeys(cell.use for cell in modes))
+    typer.echo()
+    print_table(
+        ["family", *METHODS],
+        [(family, *("yes" if found[mode, family].works else "no" for mode in METHODS)) for family in families],
+    )
+    cells += modes
     for reason in sorted({cell.reason for cell in cells if not cell.works and cell.reason != "as it is"}):
         complain(reason)
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from workbench.approximate import PUBLISHED, Mode, parse
 
+_MAG_CACHE_LEADER = "mag_cache_leader_block_hook"
 _WORN: WeakKeyDictionary[nn.Module, StepCache] = WeakKeyDictionary()
 
 
@@ -47,12 +48,9 @@ class StepCache:
             yield
 
     def ratios(self) -> list[float]:
-        """What a calibration has noted, one number a step."""
-        for _, name, hook in self._hooks or _hooks(next(key for key, worn in _WORN.items() if worn is self)):
-            if name == "mag_cache_leader_block_hook":
-                states = list(hook.state_manager._state_cache.values())
-                return list(states[0].calibration_ratios) if states else []
-        return []
+        """What a calibration has noted, one number a step, after its hooks were taken off."""
+        noted = (hook.state_manager._state_cache for _, name, hook in self._hooks if name == _MAG_CACHE_LEADER)
+        return [float(ratio) for states in noted for ratio in states["first"].calibration_ratios]
 
     def put_on(self, transformer: Any) -> None:
         """Hook the transformer, with what was remembered."""
