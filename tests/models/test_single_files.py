@@ -14,9 +14,10 @@ from torch import Tensor
 from workbench.engine import Engine
 from workbench.errors import ModelError
 from workbench.models.catalog import ModelCatalog
+from workbench.models.contents import read_state
 from workbench.models.dialects.layout import FLUX1, FLUX2, Architecture
 from workbench.models.quantise import PackedLinear, pack
-from workbench.models.single import load_transformer, plain, read_state
+from workbench.models.single import load_transformer, plain
 from workbench.models.sources.files import InstallError, add, remove
 from workbench.recipe import Recipe
 
@@ -66,13 +67,13 @@ def bfl_file(tiny_state: dict[str, Tensor], tmp_path_factory: pytest.TempPathFac
 def read(path: Path, catalog: ModelCatalog, dtype: torch.dtype = torch.float32) -> Any:
     from diffusers import Flux2Transformer2DModel
 
-    return load_transformer(Flux2Transformer2DModel, catalog.model("tiny-base").path / "transformer", path, dtype)
+    return load_transformer(Flux2Transformer2DModel, catalog.model("tiny-base").path / "transformer", [path], dtype)
 
 
 def test_original_names_give_the_same_weights(
     bfl_file: Path, tiny_state: dict[str, Tensor], tiny_catalog: ModelCatalog
 ) -> None:
-    assert not plain(bfl_file)
+    assert not plain([bfl_file])
     state = read(bfl_file, tiny_catalog).state_dict()
     assert state.keys() == tiny_state.keys()
     assert all(torch.equal(state[name], value) for name, value in tiny_state.items())
@@ -111,7 +112,7 @@ def test_flux1_is_renamed_and_split(tmp_path: Path) -> None:
     assert tensors["double_blocks.0.img_attn.qkv.weight"].shape == (192, 64)
     save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "flux.safetensors")
     read = load_transformer(
-        FluxTransformer2DModel, tmp_path / "transformer", tmp_path / "flux.safetensors", torch.float32
+        FluxTransformer2DModel, tmp_path / "transformer", [tmp_path / "flux.safetensors"], torch.float32
     )
     assert all(torch.equal(read.state_dict()[name], value) for name, value in module.state_dict().items())
 
@@ -202,7 +203,7 @@ def test_fewer_bits_are_read_back_and_stay_packed(
         nf4_file(tensors, path, nested=form.endswith("nested"))
     else:
         gguf_file(tensors, path, form)
-    assert not plain(path)
+    assert not plain([path])
     module = read(path, tiny_catalog)
     layer = module.get_submodule("single_transformer_blocks.1.attn.to_qkv_mlp_proj")
     assert isinstance(layer, PackedLinear)
@@ -232,15 +233,68 @@ def test_files_that_do_not_fit_say_what_differs(bfl_file: Path, tiny_catalog: Mo
         read(tmp_path / "shape.safetensors", tiny_catalog)
 
 
-def test_scales_that_fit_nothing_and_fp4_are_refused(tmp_path: Path) -> None:
+def test_scales_that_fit_nothing_are_refused(tmp_path: Path) -> None:
     weight = torch.zeros(4, 4).to(torch.float8_e4m3fn)
     save_file({"a.weight": weight, "a.scale_weight": torch.ones(3)}, tmp_path / "a.safetensors")
     with pytest.raises(ModelError, match="fit neither"):
         read_state(tmp_path / "a.safetensors")
-    four = {"a.weight": torch.zeros(8, 1, dtype=torch.uint8), "a.weight.quant_state.bitsandbytes__fp4": torch.zeros(2)}
-    save_file(four, tmp_path / "b.safetensors")
-    with pytest.raises(ModelError, match="fp4"):
+    facts = {"quant_type": "fp4", "blocksize": 64, "shape": [4, 4]}
+    remark = torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)
+    four = {"a.weight": torch.zeros(8, 1, dtype=torch.uint8), "a.weight.quant_state.bitsandbytes__fp4": remark}
+    save_file(four | {"a.weight.absmax": torch.ones(3)}, tmp_path / "b.safetensors")
+    with pytest.raises(ModelError, match="3 blocks of 64"):
         read_state(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("flow_map", [False, True])
+def test_flux3_is_renamed_as_diffusers_does(tmp_path: Path, flow_map: bool) -> None:
+    """The names of the original code by the inverse of diffusers' converter, written here apart from our table."""
+    from diffusers import Flux3Transformer2DModel
+    from diffusers.loaders.single_file_utils import convert_flux3_transformer_checkpoint_to_diffusers
+
+    torch.manual_seed(0)
+    module = Flux3Transformer2DModel(
+        in_channels=16, cond_in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=32,
+        num_attention_heads=2, joint_attention_dim=48, timestep_channels=32, axes_dims_rope=(8, 8, 8, 8),
+        flow_map=flow_map,
+    )  # fmt: skip
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    module.save_pretrained(tmp_path / "transformer")
+    tensors = {flux3_name(name): flux3_value(name, value) for name, value in module.state_dict().items()}
+    tensors["repa_projectors.0.weight"] = torch.zeros(2, 2)
+    converted = convert_flux3_transformer_checkpoint_to_diffusers(dict(tensors))
+    assert converted.keys() == module.state_dict().keys()
+    save_file(tensors, tmp_path / "flux3.safetensors")
+    assert not plain([tmp_path / "flux3.safetensors"])
+    ours = load_transformer(
+        Flux3Transformer2DModel, tmp_path / "transformer", [tmp_path / "flux3.safetensors"], torch.float32
+    ).state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in module.state_dict().items())
+    assert all(torch.equal(converted[name], value) for name, value in ours.items())
+
+
+def flux3_name(name: str) -> str:
+    pairs = {
+        "single_transformer_blocks.": "single_blocks.", "target_timestep_embedder.": "ref_time_in.",
+        "timestep_embedder.": "time_in.", "linear_1.": "in_layer.", "linear_2.": "out_layer.",
+        "x_embedders.": "emb_in.", "context_embedder.": "txt_in.", "proj_out.": "final_layer.image.linear.",
+        "norm_out.linear.": "final_layer.image.adaLN_modulation.1.",
+        "modulations.image.linear.": "modulations.image.lin.", "modulations.txt.linear.": "modulations.txt.lin.",
+        "modulations.image_cond.linear.": "modulations.image_cond.lin.",
+        "attn.to_q.": "q_proj.", "attn.to_k.": "k_proj.", "attn.to_v.": "v_proj.", "attn.to_out.0.": "attn_out.",
+        "attn.norm_q.weight": "norm.query_norm.scale", "attn.norm_k.weight": "norm.key_norm.scale",
+        "ff.linear_in.": "mlp_in.", "ff.linear_out.": "mlp_out.",
+    }  # fmt: skip
+    if name.startswith("mode_blocks."):
+        name = f"content_{name}"
+    for ours, theirs in pairs.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def flux3_value(name: str, value: Tensor) -> Tensor:
+    return torch.cat(value.chunk(2)[::-1]) if name.startswith("norm_out.") else value.clone()
 
 
 # Added on top of a model.

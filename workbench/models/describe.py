@@ -17,9 +17,9 @@ def tables() -> str:
             (
                 _link(name, checkpoint.repository),
                 f"`{family.name}`",
-                f"{checkpoint.parameters:g} B"
+                f"{checkpoint.parameters:.3g} B"
                 if checkpoint.parameters >= 0.1
-                else f"{checkpoint.parameters * 1000:g} M",
+                else f"{checkpoint.parameters * 1000:.3g} M",
                 _memory(checkpoint),
                 family.default_steps(distilled=checkpoint.distilled),
                 _guidance(family, checkpoint),
@@ -96,7 +96,12 @@ def _memory(checkpoint: Checkpoint) -> str:
     )  # fmt: skip
     if "unet" in checkpoint.parts:
         forms = forms[:2]
-    return " / ".join(f"{sum(checkpoint.memory(*form).values()):.3g}" for form in forms)
+    return " / ".join(
+        f"{sum(checkpoint.memory(*form).values()):.2g}"
+        if checkpoint.parameters < 0.1
+        else f"{sum(checkpoint.memory(*form).values()):.1f}"
+        for form in forms
+    )
 
 
 def _targets() -> str:

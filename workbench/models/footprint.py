@@ -9,6 +9,7 @@ from workbench.models.checkpoint import component_weights
 from workbench.models.family import BITS, BYTES
 from workbench.models.identify import Header, read
 from workbench.models.identify.header import TensorEntry
+from workbench.models.identify.parts import in_blocks
 from workbench.models.identify.precision import is_helper, numbers
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation
@@ -16,7 +17,6 @@ from workbench.recipe import Precision, Quantisation
 __all__ = ["BYTES", "component_bytes", "model_bytes", "weighty"]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blk)\.(\d+)\.")
-_BLOCKS = re.compile(r"(?:^|\.)(?:\w*blocks|layers|block|blk)\.")
 # Text encoders that are loaded as their trunk, cut after the last layer that is read.
 _TRUNKS = ("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration", "Qwen3VLForConditionalGeneration")
 _NOT_READ = ("lm_head", "language_model.lm_head", "vision_tower", "multi_modal_projector", "visual")
@@ -79,6 +79,6 @@ def _width(
 ) -> float:
     """Bytes of one value."""
     method = packed_in(quantisation, name)
-    if method and len(entry.shape) == 2 and _BLOCKS.search(tensor):
+    if method and len(entry.shape) == 2 and in_blocks(tensor):
         return BITS[method] / 8
     return BYTES[precision]

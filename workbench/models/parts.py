@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from workbench.models.checkpoint import component_weights
+from workbench.models.encoders import load_encoder
+from workbench.models.encoders import plain as plain_encoder
 from workbench.models.families import Family
 from workbench.models.single import load_single, plain
 from workbench.models.trunks import chat_tokenizer, language_trunk
@@ -36,13 +38,17 @@ def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any
 
     if hasattr(diffusers, cls):
         found: Any = getattr(diffusers, cls)
-        (path, *others) = component_weights(folder)
-        if not others and not plain(path):
-            return load_single(found, folder, path, dtype)
+        paths = component_weights(folder)
+        if not plain(paths):
+            return load_single(found, folder, paths, dtype)
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
         return found.from_pretrained(folder, **options)
     found = getattr(transformers, cls)
     if issubclass(found, nn.Module):
+        paths = component_weights(folder)
+        if not plain_encoder(paths):
+            config = found.config_class.from_pretrained(folder, local_files_only=True)
+            return load_encoder(found, config, paths, dtype)
         return found.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
     return found.from_pretrained(folder, local_files_only=True)
 
@@ -86,7 +92,12 @@ def load_trunk(folder: Path, layers: int, dtype: torch.dtype) -> nn.Module:
     cut = layers < config.num_hidden_layers
     config.num_hidden_layers = layers
     config.layer_types = config.layer_types[:layers]
-    trunk = Qwen3Model.from_pretrained(folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True)
+    paths = component_weights(folder)
+    if plain_encoder(paths):
+        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+        trunk = Qwen3Model.from_pretrained(folder, config=config, dtype=dtype, **options)
+    else:
+        trunk = load_encoder(Qwen3Model, config, paths, dtype)
     if cut:
         trunk.norm = nn.Identity()
     return trunk  # type: ignore[no-any-return]

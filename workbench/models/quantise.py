@@ -5,6 +5,7 @@
 | int8 | round(w / s) * s, s = max |row| / 127 | 8 |
 | fp8 | float8_e4m3(w / s) * s, s = max |row| / 448 | 8 |
 | nf4 | one of 16 quantiles of a normal distribution, times max |block| of 64 values | 4.5 |
+| fp4 | one of 16 numbers with 2 bits of exponent and 1 of fraction, times max |block|; read only | 4.5 |
 | gguf | what the file's type says; read only | 2 to 8 |
 
 Only memory is saved: the arithmetic is that of the model's precision, so results do not depend on the device's kernels.
@@ -23,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.errors import ModelError
+from workbench.models.identify.parts import in_blocks
 
-Method = Literal["int8", "fp8", "nf4", "gguf"]
+Method = Literal["int8", "fp8", "nf4", "fp4", "gguf"]
 
-BLOCK = 64  # values of nf4 with one scale
+BLOCK = 64  # values of nf4 with one scale, as it is written here
 
 # Quantiles of N(0, 1) scaled to -1..1, with an exact zero. Source: appendix E of the paper.
 NF4 = (
@@ -34,6 +36,8 @@ NF4 = (
     -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
+# As bitsandbytes has it: e2m1 with one subnormal, over its largest number; then the same with a minus.
+FP4 = tuple(sign * value / 12 for sign in (1, -1) for value in (0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class Packed:
     Attributes:
         method: how.
         shape: (out, in) of the whole matrix.
-        data: int8 or float8 (out, in); nf4 uint8 (out * in / 2,), the first value in the high half; gguf uint8
+        data: int8 or float8 (out, in); nf4 and fp4 uint8 (out * in / 2,), the first value in the high half; gguf uint8
             (out, bytes of a row).
-        scale: float32; (out, 1) or () for int8 and fp8, (out * in / 64,) for nf4.
+        scale: float32; (out, 1) or () for int8 and fp8, (blocks,) for nf4 and fp4.
         kind: the type's number in GGUF.
     """
 
@@ -60,31 +64,43 @@ class Packed:
         if self.method == "gguf":
             return _from_gguf(self.data, self.kind).reshape(self.shape)
         assert self.scale is not None  # of the other methods
-        if self.method != "nf4":
+        if self.method not in ("nf4", "fp4"):
             whole: Tensor = self.data.to(torch.float32) * self.scale
             return whole
         codes = torch.stack([self.data >> 4, self.data & 15], dim=1).flatten()  # (out * in,)
-        values = _table(self.data.device)[codes.long()].view(-1, BLOCK) * self.scale.unsqueeze(1)
+        table = _table(self.data.device, NF4 if self.method == "nf4" else FP4)
+        values = table[codes.long()].view(self.scale.numel(), -1) * self.scale.unsqueeze(1)
         return values.view(self.shape)
 
     def rows(self, start: int, stop: int) -> Packed:
         """The matrix of the output features from `start` to before `stop`.
 
         Raises:
-            ModelError: nf4 with rows that are not whole blocks.
+            ModelError: nf4 or fp4 with rows that are not whole blocks.
         """
         shape = (stop - start, self.shape[1])
-        if self.method == "nf4":
+        if self.method in ("nf4", "fp4"):
             assert self.scale is not None
-            if self.shape[1] % BLOCK:
-                raise ModelError(f"Rows of {self.shape[1]} values cannot be split in nf4.", "Use another file.")
-            per = self.shape[1]
+            per, block = self.shape[1], self.shape[0] * self.shape[1] // self.scale.numel()
+            if per % block:
+                raise ModelError(f"Rows of {per} values cannot be split in {self.method}.", "Use another file.")
             data = self.data[start * per // 2 : stop * per // 2]
-            return replace(self, shape=shape, data=data, scale=self.scale[start * per // BLOCK : stop * per // BLOCK])
+            return replace(self, shape=shape, data=data, scale=self.scale[start * per // block : stop * per // block])
         scale = self.scale
         if scale is not None and scale.ndim:
             scale = scale[start:stop]
         return replace(self, shape=shape, data=self.data[start:stop], scale=scale)
+
+    def take(self, order: Tensor) -> Packed:
+        """The matrix with its output features in another order; for methods that keep rows apart.
+
+        Raises:
+            ModelError: nf4 or fp4.
+        """
+        if self.method in ("nf4", "fp4"):
+            raise ModelError(f"Rows cannot be exchanged in {self.method}.", "Use another file.")
+        scale = self.scale
+        return replace(self, data=self.data[order], scale=scale[order] if scale is not None and scale.ndim else scale)
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +128,7 @@ def pack(weight: Tensor, method: Method) -> Packed:
         raise ModelError(f"A matrix of {shape[0]} x {shape[1]} is not made of blocks of {BLOCK}.", "Use int8 or fp8.")
     blocks = values.reshape(-1, BLOCK)
     scale = blocks.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    table = _table(values.device)
+    table = _table(values.device, NF4)
     borders = (table[1:] + table[:-1]) / 2
     codes = torch.bucketize((blocks / scale.unsqueeze(1)).flatten(), borders).to(torch.uint8).view(-1, 2)
     return Packed(method, shape, (codes[:, 0] << 4) | codes[:, 1], scale)
@@ -136,6 +152,11 @@ class PackedLinear(nn.Module):
         self.register_buffer("replaced", None)
 
     @property
+    def weight(self) -> Tensor:
+        """Shape and type of the whole weight, without values: some text encoders look at them before they call a layer."""
+        return torch.empty(self.out_features, self.in_features, dtype=self.dtype, device="meta")
+
+    @property
     def packed(self) -> Packed:
         """The weight as it is kept."""
         return Packed(self.method, (self.out_features, self.in_features), self.data, self.scale, self.kind)
@@ -157,7 +178,7 @@ class PackedLinear(nn.Module):
 
 
 def quantise(module: nn.Module, method: Method, dtype: torch.dtype) -> int:
-    """Pack the linear layers of the blocks of a transformer, in place, one by one.
+    """Pack the linear layers of the blocks of a transformer or a text encoder, in place, one by one.
 
     Layers outside its blocks (embeddings, the last projection, shared modulation) stay whole: they are a few per cent of
     the weights, and what they do wrong reaches every token.
@@ -168,7 +189,7 @@ def quantise(module: nn.Module, method: Method, dtype: torch.dtype) -> int:
     chosen = [
         (name, part)
         for name, part in module.named_modules()
-        if isinstance(part, nn.Linear) and "blocks." in name and (method != "nf4" or part.weight.numel() % BLOCK == 0)
+        if isinstance(part, nn.Linear) and in_blocks(name) and (method != "nf4" or part.weight.numel() % BLOCK == 0)
     ]
     for name, part in chosen:
         put(module, name, PackedLinear(pack(part.weight, method), part.bias, dtype))
@@ -186,8 +207,8 @@ def _row_scale(values: Tensor, largest: float) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _table(device: torch.device) -> Tensor:
-    return torch.tensor(NF4, device=device)
+def _table(device: torch.device, values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, device=device)
 
 
 def _from_gguf(data: Tensor, kind: int) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.models.checkpoint import component_weights
+from workbench.models.encoders import load_encoder, plain
 from workbench.models.families import Family
 
 # Names of the language part in files of transformers 4 and 5, without which it is a model of its own.
@@ -36,6 +38,12 @@ def language_trunk(folder: Path, dtype: torch.dtype, family: Family) -> nn.Modul
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     trunk: nn.Module
+    paths = component_weights(folder)
+    if not plain(paths):
+        trunk = load_encoder(classes[config.model_type], config, paths, dtype)
+        if cut:
+            trunk.norm = nn.Identity()
+        return trunk
     trunk, facts = classes[config.model_type].from_pretrained(
         folder,
         config=config,

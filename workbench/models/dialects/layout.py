@@ -257,12 +257,31 @@ FLUX3 = Architecture(
     "FLUX.3",
     "Flux3Transformer2DModel",
     MappingProxyType({3072: Size("FLUX.3 [klein]", 5, 28)}),
-    _same(
-        {
-            f"{old}.{layer}": f"{new}.{name}"
-            for old, new in _FLUX3_BLOCKS.items()
-            for layer, name in _FLUX3_LAYERS.items()
-        }
+    (
+        *_same(
+            {
+                f"{old}.{layer}": f"{new}.{name}"
+                for old, new in _FLUX3_BLOCKS.items()
+                for layer, name in _FLUX3_LAYERS.items()
+            }
+        ),
+        *_same(
+            {
+                f"{stage}_stream_modulations.{mode}.lin": f"{stage}_stream_modulations.{mode}.linear"
+                for stage in ("early", "single")
+                for mode in ("image", "image_cond", "txt")
+            }
+        ),
+        *_same(
+            {
+                "emb_in.image": "x_embedders.image",
+                "emb_in.image_cond": "x_embedders.image_cond",
+                "txt_in": "context_embedder",
+                "final_layer.image.linear": "proj_out",
+            }
+        ),
+        *_embedders({"time_in": "timestep_embedder", "ref_time_in": "target_timestep_embedder"}),
+        Layer("final_layer.image.adaLN_modulation.1", ("norm_out.linear",), swapped=True),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from workbench.models.identify.header import TensorEntry
@@ -11,6 +12,7 @@ Tensors = Mapping[str, TensorEntry]
 # Prefixes under which single-file checkpoints keep their parts; longest first where one begins with another.
 DIFFUSION = ("model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", "net.")
 VAE = ("first_stage_model.", "vae.")
+_BLOCKS = re.compile(r"(?:^|\.)(?:\w*blocks|layers|block|blk)\.")
 TEXT = (
     "text_encoders.",
     "conditioner.embedders.",
@@ -18,6 +20,11 @@ TEXT = (
     "text_encoder.",
     "text_encoder_2.",
 )
+
+
+def in_blocks(name: str) -> bool:
+    """Whether a tensor or layer belongs to one of the blocks that repeat in a transformer or a text encoder."""
+    return _BLOCKS.search(name) is not None
 
 
 def split(tensors: Tensors) -> tuple[dict[str, Tensors], str]:

@@ -5,6 +5,7 @@
 | `W.absmax`, `W.quant_map`, `W.quant_state.bitsandbytes__nf4` | nf4 or fp4 | bitsandbytes |
 | `W.SCB` beside int8 | int8 with a scale a row | bitsandbytes |
 | `scaled_fp8`, `W.scale_weight` or `W.weight_scale` beside F8 | fp8 with a scale | ComfyUI, Black Forest Labs |
+| `W.weight_scale_2` beside U8 | nvfp4: 4 bits with scales of 16 values | NVIDIA, Black Forest Labs |
 | `W.comfy_quant` | what its JSON says; the type decides here | ComfyUI |
 | F8 alone | fp8 by rounding | |
 | a GGUF type | that | llama.cpp, ComfyUI-GGUF |
@@ -67,6 +68,7 @@ def numbers(header: Header) -> Numbers:
     four = {name.partition(".quant_state.bitsandbytes__") for name in names if ".quant_state.bitsandbytes__" in name}
     packed = {owner for owner, _, _ in four}
     kinds = {kind for _, _, kind in four}
+    nvidia = {name for name in names if f"{name.removesuffix('.weight')}.weight_scale_2" in names}
     total, stored = 0, 0
     by_type: Counter[str] = Counter()
     for name, entry in names.items():
@@ -75,7 +77,9 @@ def numbers(header: Header) -> Numbers:
             continue
         values = (
             entry.elements * 2
-            if name in packed or (entry.dtype == "F4" and header.format == "gguf")
+            if name in packed
+            or (name in nvidia and entry.dtype == "U8")
+            or (entry.dtype == "F4" and header.format == "gguf")
             else entry.elements
         )
         total += values
@@ -86,6 +90,8 @@ def numbers(header: Header) -> Numbers:
     main = by_type.most_common(1)[0][0] if by_type else ""
     if main == "packed":
         return Numbers("/".join(sorted(kinds)), "bitsandbytes", total, stored)
+    if main == "U8" and nvidia:
+        return Numbers("nvfp4", "scaled", total, stored)
     if header.format == "gguf":
         plain = main in ("F32", "F16", "BF16")
         return Numbers(_PLAIN[main] if plain else _mixed(by_type), "gguf", total, stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.models.dialects import identify as dialects
 from workbench.models.dialects.names import split_key
@@ -115,6 +115,10 @@ def identify(header: Header) -> Identity:
         found = next((each for each in others.values() if each is not None), None)
     if found is None:
         return Identity("unknown", "", (), "", prefix, kept, foreign=_foreign(parts.get("diffusion", {})))
+    if found.family == "qwen3" and header.metadata.get("general.architecture", "").startswith("qwen3vl"):
+        found = replace(
+            found, family="qwen3-vl", variants=tuple(each.replace("Qwen3", "Qwen3-VL") for each in found.variants)
+        )
     variants, stated = _stated(found, header.metadata)
     contents = tuple({"vae": "VAE", "text": "text encoders"}[name] for name in sorted(others, reverse=True))
     whole = bool(contents) and found.kind in ("transformer", "unet")

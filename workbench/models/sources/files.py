@@ -19,7 +19,7 @@ import torch
 
 from workbench.errors import ModelError
 from workbench.models.catalog import ModelCatalog
-from workbench.models.checkpoint import index_of
+from workbench.models.checkpoint import index_of, read_json
 from workbench.models.companions import COMPANIONS
 from workbench.models.dialects.layout import ARCHITECTURES
 from workbench.models.folders import SOURCE, identify
@@ -29,6 +29,13 @@ from workbench.models.identify.what import TITLES
 from workbench.models.model import Model
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._@-]{0,95})?")
+_ENCODERS = {
+    "T5EncoderModel": "t5",
+    "CLIPTextModel": "clip",
+    "Qwen3ForCausalLM": "qwen3",
+    "Mistral3ForConditionalGeneration": "mistral",
+    "Qwen3VLForConditionalGeneration": "qwen3-vl",
+}
 _VAES = {"AutoencoderKL": "flux1-vae", "AutoencoderKLFlux2": "flux2-vae"}
 
 
@@ -57,7 +64,7 @@ def add(catalog: ModelCatalog, file: Path, base: str, name: str) -> Path:
     model = catalog.model(base)
     header = read(file)
     what = identify_file(header)
-    component = _component(what, file)
+    component = _component(what, file, model)
     _check_fit(what, header, file, model, component)
     with installing(catalog.home, name) as folder:
         index = index_of(model.path)
@@ -65,7 +72,8 @@ def add(catalog: ModelCatalog, file: Path, base: str, name: str) -> Path:
         shutil.copy2(index, folder)
         for part in sorted(each for each in model.path.iterdir() if each.is_dir() and not each.name.startswith(".")):
             _link_tree(part, folder / part.name, weights=part.name != component)
-        link(file, folder / component / f"diffusion_pytorch_model{file.suffix}")
+        stem = "model" if component.startswith("text_encoder") else "diffusion_pytorch_model"
+        link(file, folder / component / f"{stem}{file.suffix}")
         note = {"base": model.name, "file": file.name, "component": component, "what": what.sentence}
         (folder / SOURCE).write_text(json.dumps(note, indent=2), encoding="utf-8")
         identify(name, folder, model.precision, catalog._hashes)
@@ -138,13 +146,21 @@ def _link_tree(source: Path, target: Path, *, weights: bool) -> None:
             link(path, target / path.name)
 
 
-def _component(what: Identity, file: Path) -> str:
+def _component(what: Identity, file: Path, model: Model) -> str:
+    """The component of `model` that the file takes the place of."""
     found = {"transformer": "transformer", "checkpoint": "transformer", "vae": "vae"}.get(what.kind)
+    if what.kind == "text-encoder":
+        found = next((name for name, cls in model.family.components.items() if _ENCODERS.get(cls) == what.family), None)
+        if found is None:
+            raise InstallError(
+                f"{file.name} is a {TITLES.get(what.family, what.family)} text encoder, which {model.name} has none of.",
+                "Name a model that reads its text with one as the base.",
+            )
     if found is None or not what.known:
         remedy = {
             "adapter": "Put it into the folder `adapters` of the workbench's home; it is used by a recipe's `adapters`.",
             "unknown": "`workbench models inspect --strip` writes its header for a report.",
-        }.get(what.kind, "Transformers and VAEs of FLUX can be added.")
+        }.get(what.kind, "Transformers, VAEs and text encoders of FLUX can be added.")
         raise InstallError(f"{file.name} cannot be added: {what.sentence}", remedy)
     return found
 
@@ -152,6 +168,9 @@ def _component(what: Identity, file: Path) -> str:
 def _check_fit(what: Identity, header: Header, file: Path, model: Model, component: str) -> None:
     """Hold family and shapes of the file against the model's own configuration, reading no weights."""
     cls = model.family.components.get(component, "")
+    if component.startswith("text_encoder"):
+        _check_encoder(what, file, model, component)
+        return
     if component == "vae":
         expected = _VAES.get(cls, "")
     else:
@@ -175,3 +194,20 @@ def _check_fit(what: Identity, header: Header, file: Path, model: Model, compone
     with torch.device("meta"):
         state = {name: torch.empty(entry.shape) for name, entry in tensors.items()}
     check_names(getattr(diffusers, cls), model.path / component, state, file)
+
+
+def _check_encoder(what: Identity, file: Path, model: Model, component: str) -> None:
+    """Hold width and depth of a text encoder against the configuration; the rest is told when it is loaded."""
+    config = read_json(model.path / component / "config.json")
+    config = config.get("text_config", config)
+    wanted = {
+        "width": config.get("hidden_size", config.get("d_model")),
+        "layers": max(model.family.text_layers, default=config.get("num_hidden_layers", config.get("num_layers"))),
+    }
+    facts = what.facts or {}
+    if facts.get("width") != wanted["width"] or ("layers" in facts and facts["layers"] < wanted["layers"]):
+        raise InstallError(
+            f"{file.name} has {facts.get('layers', 'some')} layers of width {facts.get('width')}, and the {component} of "
+            f"{model.name} needs {wanted['layers']} of width {wanted['width']}.",
+            "Name a model whose text encoder has that size as the base.",
+        )
