@@ -73,6 +73,12 @@ class ControlError(WorkbenchError):
     code = "WB112"
 
 
+class SchedulerError(WorkbenchError):
+    """A schedule of noise levels cannot be made here, as a package is missing."""
+
+    code = "WB140"
+
+
 class GenerationError(WorkbenchError):
     """The engine could not finish a picture: non-finite latents, out of memory on the last rung."""
 

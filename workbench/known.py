@@ -115,6 +115,11 @@ class Defaults(Protocol):
         ...
 
     @property
+    def jumps(self) -> bool:
+        """Whether it learned where each step leads, so that no other solver fits its steps."""
+        ...
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What it can do."""
         ...

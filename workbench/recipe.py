@@ -22,6 +22,7 @@ from workbench.controls import ControlType, Variation, Variations, companions_of
 from workbench.errors import RecipeError, nearest
 from workbench.known import Catalog, Defaults, Precision, Quantisation
 from workbench.layout import Box, Boxes, Region, Regions, fill_layout
+from workbench.solvers import Sampler, Spacing, fill_solver, with_version
 
 __all__ = [
     "DEFAULT_MODEL", "Adapter", "Catalog", "Defaults", "Precision", "Quantisation", "Recipe", "ResolvedRecipe",
@@ -32,7 +33,7 @@ DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
     *("true_cfg_scale", "quantisation", "control", "control_type", "redux"),
-    *("regions", "boxes", "decode_tile", "cache"),
+    *("regions", "boxes", "decode_tile", "cache", "sampler", "schedule"),
 )
 
 
@@ -95,6 +96,12 @@ class Recipe(BaseModel):
     )
     sigmas: Sigmas | None = Field(
         default=None, description="Noise levels before the shift, falling, above 0 to 1, one a step; empty: even."
+    )
+    schedule: Spacing | None = Field(
+        default=None, description="Spacing of the noise levels: karras, exponential or beta; empty: the model's."
+    )
+    sampler: Sampler | None = Field(
+        default=None, description="Solver of the steps: euler, heun (two passes a step) or dpmpp-2m; empty: euler."
     )
     max_sequence_length: int | None = Field(
         default=None, ge=8, le=8192, description="Text tokens read, padding included; empty: the model's."
@@ -240,6 +247,8 @@ class ResolvedRecipe(BaseModel):
         values["format"] = 1
         if self.companions:
             values["companions"] = sorted(self.companions.values())
+        for name in ("sampler", "schedule"):
+            values[name] = values[name] and with_version(values[name])
         for name in _LATER:  # what is not given is not told, as in the recipes of earlier versions
             if not values[name] and values[name] != 0:
                 del values[name]
@@ -287,7 +296,7 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     assert full.width is not None  # filled above
     assert full.height is not None
     _check_size(full.width, full.height, model)
-    full = full.replace(**fill_layout(full, model, catalog), cache=fill_cache(full, model))
+    full = full.replace(**fill_layout(full, model, catalog), cache=fill_cache(full, model), **fill_solver(full, model))
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
     companions = {name: catalog.companion_fingerprint(name) for name in companions_of(full)}
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)

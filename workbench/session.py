@@ -110,8 +110,9 @@ class Session:
 
         Args:
             recipes: what to make; equal ones are made once.
-            listen: told `Planned` (first with 0 batches, again when the engine has planned what is not stored), `Step`
-                and `Finished` events; called from other threads than the caller's, one at a time.
+            listen: told `Planned` (first with 0 batches, again when the engine has planned what is not stored), `Saving`
+                (memory is short, and what is given up), `Step` and `Finished` events; called from other threads than the
+                caller's, one at a time.
             cancel: stops the work within one step; what was finished is kept.
             previews: send a small picture with every step.
             again: make also what is stored already, and store it anew.

@@ -15,8 +15,8 @@ from PIL.Image import Resampling
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import TinyKlein, write_klein
-from workbench.engine import CancelToken, Engine, Event, Finished, Planned, Result, Step
-from workbench.engine.memory import Economy, batch_size
+from workbench.engine import CancelToken, Engine, Event, Finished, Planned, Result, Saving, Step
+from workbench.engine.memory import Economy, batch_size, first_economy
 from workbench.engine.plan import make_plan
 from workbench.errors import Cancelled, GenerationError, ModelError, RecipeError, SettingsError
 from workbench.models import ModelCatalog
@@ -135,12 +135,16 @@ def test_an_adapter_of_another_model_fails_alone(tiny_klein: TinyKlein, tiny_hom
     assert results[1].picture is not None
 
 
+def spoil(path: Path, name: str) -> None:
+    """Put a number into a file of weights that is none."""
+    tensors = load_file(path)
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, path, {"format": "pt"})
+
+
 def test_numbers_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     folder = write_klein(tmp_path / "models" / "bad", seed=1)
-    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(path)
-    tensors["proj_out.weight"][0, 0] = float("nan")
-    save_file(tensors, path, {"format": "pt"})
+    spoil(folder / "transformer" / "diffusion_pytorch_model.safetensors", "proj_out.weight")
     events: list[Event] = []
     engine = Engine(ModelCatalog(tmp_path, device="cpu"), device="cpu", batch_size=2)
     recipe = BASE.replace(model="bad")
@@ -148,8 +152,40 @@ def test_numbers_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     for result in results:
         assert isinstance(result.error, GenerationError)
         assert result.picture is None
-        for word in (result.digest[:12], "a red circle", "step 1 of 3"):
+        for word in (result.digest[:12], "a red circle", "step 1 of 3", "weights proj_out.weight of transformer"):
             assert word in str(result.error)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "words"),
+    [
+        ("vae/diffusion_pytorch_model", "decoder.conv_out.weight", "weights decoder.conv_out.weight of vae"),
+        ("text_encoder/model", "model.layers.0.mlp.up_proj.weight", "text encoder of bad gave numbers"),
+    ],
+)
+def test_damaged_weights_of_other_parts_are_named(tmp_path: Path, file: str, name: str, words: str) -> None:
+    folder = write_klein(tmp_path / "models" / "bad", seed=1)
+    spoil(folder / f"{file}.safetensors", name)
+    engine = Engine(ModelCatalog(tmp_path, device="cpu"), device="cpu", keep_texts=True)
+    (result,) = engine.run([BASE.replace(model="bad")])
+    assert isinstance(result.error, GenerationError)
+    assert words in str(result.error)
+    assert not list((tmp_path / "cache" / "texts").glob("*")) or "vae" in file
+
+
+def test_a_damaged_adapter_fails_alone_and_leaves_the_base(
+    tiny_klein: TinyKlein, tiny_home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "adapters" / "bad.safetensors"
+    file.parent.mkdir()
+    file.write_bytes((tiny_home / "adapters" / "plain.safetensors").read_bytes())
+    spoil(file, next(name for name in load_file(file) if "lora_B" in name))
+    engine = Engine(ModelCatalog(tmp_path, tiny_klein.root, device="cpu"), device="cpu")
+    (before,) = engine.run([BASE])
+    (bad,) = engine.run([BASE.replace(adapters=(Adapter(name="bad"),))])
+    (after,) = engine.run([BASE])
+    assert "or of its adapters are damaged" in str(bad.error)
+    assert np.array_equal(values(before), values(after))
 
 
 def test_a_long_prompt_is_warned_about(tiny_engine: Engine) -> None:
@@ -236,8 +272,13 @@ def test_memory_ladder_of_denoising(tiny_catalog: ModelCatalog) -> None:
     engine = Engine(tiny_catalog, device="cpu", batch_size=4)
     recipes = [BASE.replace(seed=seed) for seed in range(5)]
     plenty = {result.index: result for result in engine.run(recipes)}
+    told: list[Event] = []
     with short_of_memory(engine, "transformer", lambda latents: latents.shape[0] > 1):
-        little = {result.index: result for result in engine.run(recipes)}
+        little = {result.index: result for result in engine.run(recipes, listen=told.append)}
+    assert [str(event) for event in told if isinstance(event, Saving)][::2] == [
+        "tiny-base: guidance in two passes (memory ran out: denoise).",
+        "tiny-base: batch of 1 (memory ran out: denoise).",
+    ]
     assert little[0].fallbacks == ("guidance in two passes", "batch of 2", "batch of 1")
     assert little[4].environment["batch_size"] == "1"
     for index, result in little.items():
@@ -273,6 +314,22 @@ def test_rungs_on_an_accelerator() -> None:
         rungs.append(economy.taken[-1])
     dropped = "text encoder dropped once the prompts were encoded"
     assert rungs == [dropped, "text encoder on the CPU", "tiled VAE"]
+
+
+def test_the_plan_says_what_it_gives_up(tiny_catalog: ModelCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator of less and less memory, which is all that is pretended here."""
+    (group,) = make_plan([BASE], tiny_catalog).groups
+    model = tiny_catalog.model("tiny-base")
+    sizes = {"transformer": 390, "text_encoder": 300, "vae": 10}
+    memory = "workbench.engine.memory"
+    monkeypatch.setattr(f"{memory}.model_bytes", lambda *_: {name: size * 10**9 for name, size in sizes.items()})
+    monkeypatch.setattr(f"{memory}.row_bytes", lambda *_, guided: 200 * 10**9)
+    monkeypatch.setattr(f"{memory}.decode_bytes", lambda *_: 0)
+    plans = [first_economy(group, model, torch.device("cuda"), limit * 10**9, 1) for limit in (1130, 1120, 880, 870)]
+    dropped = "text encoder dropped once the prompts were encoded"
+    assert [plan.taken for plan in plans] == [(), (dropped,), (dropped,), ("text encoder on the CPU", dropped)]
+    assert [plan.text_on_host for plan in plans] == [False, False, False, True]
+    assert plans[1].why == "900 GB are needed, 896 of 1120 GB are planned with"
 
 
 def test_batch_size_follows_memory(tiny_catalog: ModelCatalog) -> None:

@@ -224,6 +224,34 @@ def test_strength_0_is_the_image_through_the_vae(engine: Engine, catalog: ModelC
     assert difference(result.picture, again.picture) == 0
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["itself", "another"])
+def test_kontext_with_a_mask_equals_its_inpaint_pipeline(
+    engine: Engine, catalog: ModelCatalog, photo: Path, tmp_path: Path, *, other: bool
+) -> None:
+    """The pipeline looks at a reference, and at the image where none is given; ours at what the recipe lists."""
+    levels = np.zeros((64, 96), np.uint8)
+    levels[16:48, 32:80] = 255
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    draw(7, 96, 80).save(tmp_path / "other.png")
+    seen = tmp_path / "other.png" if other else photo
+    recipe = base(
+        "kontext", image=photo, mask=tmp_path / "mask.png", strength=0.8, width=None, height=None, steps=5,
+        references=[{"picture": str(seen), "size": "exact"}],
+    )  # fmt: skip
+    (result,) = engine.run([recipe])
+    assert result.error is None
+    pipe = stock(catalog.model("kontext"), "FluxKontextInpaintPipeline")
+    more: dict[str, Any] = {"image_reference": Image.open(seen)} if other else {}
+    expected = pipe(
+        image=Image.open(photo), mask_image=Image.fromarray(levels), strength=0.8, _auto_resize=False,
+        **given(recipe, **more),
+    ).images[0]  # fmt: skip
+    inside = levels == 255
+    ours, theirs = np.asarray(result.picture, int), np.asarray(expected, int)
+    assert theirs[inside].std() > 5
+    assert np.abs(ours - theirs)[inside].max() <= 1
+
+
 def test_kontext_edits_inside_a_mask(engine: Engine, photo: Path, tmp_path: Path) -> None:
     levels = np.zeros((64, 96), np.uint8)
     levels[10:50, 30:70] = 255

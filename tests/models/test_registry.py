@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import TinyKlein, write_klein
-from workbench.engine import Engine
+from workbench.engine import Engine, Event, Saving
 from workbench.models.catalog import ModelCatalog
 from workbench.models.footprint import component_bytes, model_bytes
 from workbench.models.registry import Registry
@@ -127,13 +127,22 @@ def test_where_memory_is_short_the_text_encoder_goes_before_the_steps_and_the_re
     recipe = Recipe(model="tiny-base", prompt="a", width=64, height=64, steps=1)
     (plenty,) = Engine(catalog, device="cpu").run([recipe])
     engine = Engine(catalog, device="cpu", memory_limit=10**6)
-    (little,) = engine.run([recipe])
+    told: list[Event] = []
+    (little,) = engine.run([recipe], listen=told.append)
     assert plenty.fallbacks == ()
+    names = [type(event).__name__ for event in told]
+    assert names == ["Planned", "Saving", "Step", "Finished"]  # said before the work
+    assert str(told[1]).startswith("tiny-base: text encoder dropped once the prompts were encoded (")
+    assert "GB are needed" in str(told[1])
     assert little.fallbacks == ("text encoder dropped once the prompts were encoded",)
     assert not [key for key in engine._registry._parts if key[0] == "text_encoder"]
     assert plenty.picture is not None
     assert little.picture is not None
     assert little.picture.tobytes() == plenty.picture.tobytes()
+    (other,) = engine.run([recipe.replace(prompt="b")], listen=told.append)  # whose weights are in memory
+    assert other.fallbacks == little.fallbacks
+    assert isinstance(told[5], Saving)
+    assert not [key for key in engine._registry._parts if key[0] == "text_encoder"]
 
 
 def test_adapters_of_a_shared_transformer_do_not_leak(catalog: ModelCatalog, tiny_home: Path) -> None:

@@ -96,18 +96,18 @@ def open_session(home: Path | None = None, device: str | None = None, batch_size
 
 @contextmanager
 def progress(label: str) -> Iterator[Listener | None]:
-    """A listener that draws a progress bar on stderr; None, and no bar, when stderr is no terminal.
+    """A listener that draws a progress bar on stderr, none when that is no terminal, and tells what memory is short for.
 
     Args:
         label: what stands before the bar.
     """
+    from workbench.engine.events import Finished, Planned, Saving, Step
+
     if not sys.stderr.isatty():
-        yield None
+        yield lambda event: complain(f"Memory is short. {event}") if isinstance(event, Saving) else None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from workbench.engine.events import Finished, Planned, Step
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -126,6 +126,8 @@ def progress(label: str) -> Iterator[Listener | None]:
                 case Finished():
                     under_way.pop(event.digest, None)
                     done = event.done
+                case Saving():
+                    bar.console.print(f"Memory is short. {event}", markup=False, highlight=False)
             # 2 % of a picture's share is left for decoding and saving
             completed = done + 0.98 * sum(under_way.values())
             bar.update(task, total=total or None, completed=completed, pictures=f"{done}/{total}" if total else "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result, Step
+from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result, Saving, Step
 
 if TYPE_CHECKING:
     from workbench.engine.engine import Engine
 
-__all__ = ["CancelToken", "Engine", "Event", "Finished", "Listener", "Planned", "Result", "Step"]
+__all__ = ["CancelToken", "Engine", "Event", "Finished", "Listener", "Planned", "Result", "Saving", "Step"]
 
 
 def __getattr__(name: str) -> Any:

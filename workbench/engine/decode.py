@@ -13,23 +13,34 @@ from workbench.errors import GenerationError
 from workbench.models.loading import Components
 
 
-def check_finite(job: Job, failed_at: Tensor) -> None:
+def check_finite(parts: Components, job: Job, failed_at: Tensor) -> None:
     """Refuse a picture whose latents became infinite or undefined.
 
     Args:
+        parts: the model.
         job: whose picture it is.
         failed_at: int64 (1,), the first bad step, or 0.
 
     Raises:
-        GenerationError: names the recipe, its prompt and the step.
+        GenerationError: names the recipe, its prompt, the step, and weights that are to blame.
     """
     step = int(failed_at)
     if step:
         raise GenerationError(
             f"The latents of recipe {job.digest[:12]} ({_short(job.recipe.prompt)}) are not finite after step {step} of "
             f"{job.steps}.",
-            "Use float32 precision, a smaller adapter weight or a lower guidance scale.",
+            _damage(parts.transformer, "transformer", adapters=bool(job.recipe.adapters))
+            or "Use float32 precision, a smaller adapter weight or a lower guidance scale.",
         )
+
+
+def _damage(module: torch.nn.Module, name: str, *, adapters: bool = False) -> str:
+    """A remedy that names a tensor of weights that is not finite, or '' when all are."""
+    for key, value in module.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
+            files = f"the {name} or of its adapters" if adapters else f"the {name}"
+            return f"The weights {key} of {name} are not finite: the files of {files} are damaged, get them again."
+    return ""
 
 
 @torch.no_grad()
@@ -63,7 +74,9 @@ def _decode(parts: Components, latents: Tensor) -> Tensor:
         latents = latents.contiguous(memory_format=torch.channels_last)
     pixels: Tensor = parts.vae.decode(latents, return_dict=False)[0]
     if not bool(torch.isfinite(pixels).all()):
-        raise GenerationError("The VAE gave pixels that are not finite.", "Use float32 precision.")
+        raise GenerationError(
+            "The VAE gave pixels that are not finite.", _damage(parts.vae, "vae") or "Use float32 precision."
+        )
     return pixels
 
 

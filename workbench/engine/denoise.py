@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from workbench.engine.kinds import Call, Conditions, Layout, Text, kind_of
 from workbench.engine.plan import Job
 from workbench.engine.schedule import noise_levels
+from workbench.engine.solvers import TWO_STEP, two_step, two_step_weights
 from workbench.engine.step_cache import StepCache, wear
 from workbench.models.loading import Components
 
@@ -42,6 +43,8 @@ class Rows:
     references: Tensor | None = None  # (B, R, C)
     extra: Tensor | None = None  # further channels of the picture's tokens, (B, N, E)
     kept: Kept | None = None  # what of the image stays, where there is a mask
+    weights: Tensor | None = None  # of a solver that looks back by a step, float32 (B, S, 3), padded with 0
+    before: Tensor | None = None  # for it: the picture as predicted by the step before, float32 (B, N, C)
     step: int = 0  # steps done
 
     def leave(self) -> list[tuple[int, Tensor, Tensor]]:
@@ -68,7 +71,9 @@ class Rows:
             setattr(self, name, getattr(self, name)[chosen])
         self.text, self.negative = self.text.choose(chosen), self.negative.choose(chosen)
         self.references = None if self.references is None else self.references[chosen]
-        self.extra = None if self.extra is None else self.extra[chosen]
+        for name in ("extra", "weights", "before"):
+            value = getattr(self, name)
+            setattr(self, name, None if value is None else value[chosen])
         self.kept = None if self.kept is None else self.kept.choose(chosen)
         guided = set(self.guided)
         self.names, self.steps = [self.names[row] for row in rows], [self.steps[row] for row in rows]
@@ -118,6 +123,7 @@ def make_rows(
         rows: picture height in tokens.
         columns: picture width in tokens.
         conditions: references, image and mask of each; all or none have a mask, and references are of equal shapes.
+            All jobs have one sampler.
     """
     device = parts.device
     kind, layout = kind_of(parts), Layout(rows, columns)
@@ -150,6 +156,17 @@ def make_rows(
         references=torch.cat(references) if references else None,
         extra=torch.cat(extra) if extra else None,
         kept=Kept(torch.cat(masks), torch.cat(images), torch.cat(noise)) if masks else None,
+        weights=_weights(jobs, [sigmas for _, sigmas in levels]).to(device)
+        if jobs[0].recipe.sampler == TWO_STEP
+        else None,
+    )
+
+
+def _weights(jobs: Sequence[Job], sigmas: Sequence[Tensor]) -> Tensor:
+    """Of rows that look back by a step, float32 (B, S, 3), padded with 0; nothing is done in a row without steps."""
+    return pad_sequence(
+        [two_step_weights(own) if job.steps else torch.zeros(0, 3) for job, own in zip(jobs, sigmas, strict=True)],
+        batch_first=True,
     )
 
 
@@ -159,7 +176,7 @@ def _levels(parts: Components, tokens: int, job: Job) -> tuple[Tensor, Tensor]:
     steps = job.start + job.steps
     mu = kind_of(parts).mu(parts.scheduler_config, tokens, steps)
     timesteps, sigmas = noise_levels(
-        parts.scheduler_config, tokens, steps, shift=recipe.shift, sigmas=recipe.sigmas, mu=mu
+        parts.scheduler_config, tokens, steps, shift=recipe.shift, sigmas=recipe.sigmas, mu=mu, spacing=recipe.schedule
     )
     return timesteps[job.start :], sigmas[job.start :]
 
@@ -173,6 +190,7 @@ class Denoiser:
         columns: picture width in tokens.
         references: rows and columns of each reference, in tokens.
         cache: leaves out a part of the work of one batch's steps; None: exact.
+        sampler: solver of the steps, as the recipes' `sampler`; empty: Euler's.
     """
 
     def __init__(
@@ -181,9 +199,11 @@ class Denoiser:
         rows: int,
         columns: int,
         references: Sequence[tuple[int, int]] = (),
+        *,
         cache: StepCache | None = None,
+        sampler: str = "",
     ) -> None:
-        self._parts, self._kind, self._cache = parts, kind_of(parts), cache
+        self._parts, self._kind, self._cache, self._sampler = parts, kind_of(parts), cache, sampler
         self._layout = Layout(rows, columns, tuple(references))
 
     @torch.no_grad()
@@ -203,9 +223,15 @@ class Denoiser:
         velocity = self._guided_velocity(rows, together=together)
         sigma = rows.sigmas[:, index].view(-1, 1, 1)
         change = rows.sigmas[:, index + 1].view(-1, 1, 1) - sigma
-        # The scheduler's step size and product are rounded to the model's precision before the sum in float32.
         estimate = latents.float() - sigma * velocity.float()
-        rows.latents = (latents.float() + change.to(velocity.dtype) * velocity).to(velocity.dtype)
+        if self._sampler == "heun":
+            velocity = self._mean_velocity(rows, velocity, change, together=together)
+        if rows.weights is not None:
+            following = two_step(rows.weights[:, index], latents.float(), estimate, rows.before)
+            rows.latents, rows.before = following.to(velocity.dtype), estimate
+        else:
+            # The scheduler's step size and product are rounded to the model's precision before the sum in float32.
+            rows.latents = (latents.float() + change.to(velocity.dtype) * velocity).to(velocity.dtype)
         if rows.kept is not None:
             level = rows.sigmas[:, index + 1].view(-1, 1, 1)
             rows.latents = rows.kept.restore(rows.latents, level)
@@ -214,6 +240,18 @@ class Denoiser:
         # Noted on the device and read at the end: asking every step would make the host wait.
         rows.failed_at = torch.where(finite | (rows.failed_at > 0), rows.failed_at, rows.step)
         return estimate
+
+    def _mean_velocity(self, rows: Rows, velocity: Tensor, change: Tensor, *, together: bool) -> Tensor:
+        """Half that of the step's start and half that of where it leads; a row's last step has its start's alone.
+
+        Source: Karras et al. 2022, algorithm 1, as in `FlowMatchHeunDiscreteScheduler`.
+        """
+        last = rows.sigmas[:, rows.step + 1].view(-1, 1, 1) == 0
+        if rows.step + 1 == rows.timesteps.shape[1]:
+            return velocity
+        ahead = (rows.latents.float() + change * velocity.float()).to(velocity.dtype)
+        second = self._guided_velocity(replace(rows, latents=ahead, step=rows.step + 1), together=together)
+        return torch.where(last, velocity, (0.5 * (velocity.float() + second.float())).to(velocity.dtype))
 
     def _guided_velocity(self, rows: Rows, *, together: bool) -> Tensor:
         """The velocity (B, N, C) after guidance by a second pass, where a row has it."""

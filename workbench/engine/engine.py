@@ -14,7 +14,7 @@ import torch
 from workbench.approximate import parse
 from workbench.engine.cache import TensorFolder
 from workbench.engine.conditions import PictureCache
-from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result
+from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result, Saving
 from workbench.engine.memory import Economy, batch_size, first_economy, peak, reset_peak
 from workbench.engine.outcome import Outcome
 from workbench.engine.plan import Group, Plan, make_plan
@@ -89,8 +89,9 @@ class Engine:
 
         Args:
             recipes: what is wanted.
-            listen: called with `Planned`, `Step` and `Finished` in this thread. When it raises, it is not called again,
-                the fault is logged, and every later result carries a warning: a broken display must not lose pictures.
+            listen: called with `Planned`, `Saving`, `Step` and `Finished` in this thread. When it raises, it is not called
+                again, the fault is logged, and every later result carries a warning: a broken display must not lose
+                pictures.
             cancel: stops the run, or single pictures of it, within one denoising step.
             previews: put small pictures into the `Step` events, at most ten a second.
 
@@ -113,6 +114,8 @@ class Engine:
         for group, size in zip(plan.groups, sizes, strict=True):
             reset_peak(self.device)
             runner = self._runner(group, size, tell, cancel, previews=previews)
+            for given_up in runner.economy.taken:
+                tell(Saving(group.model, given_up, runner.economy.why))
             for outcome in runner.run():
                 made.add(outcome.job.digest)
                 tell(Finished(outcome.job.digest, len(made), plan.unique, outcome.error))
@@ -120,7 +123,8 @@ class Engine:
         missing = {job.digest for group in plan.groups for job in group.jobs} - made
         if any(not cancel.dropped(digest) for digest in missing):
             raise Cancelled(
-                f"Stopped after {len(made)} of {plan.unique} pictures.", "The finished ones are kept; run again to go on."
+                f"Stopped after {len(made)} of {plan.unique} pictures.",
+                "The finished ones are kept; run again to go on.",
             )
 
     def _runner(
@@ -176,9 +180,8 @@ class Engine:
         """What the group gives up from the start; nothing when the estimate fails, as loading then tells why."""
         try:
             model = self._catalog.model(group.model)
-            if self._registry.holds(model, group.precision, group.quantisation):
-                return Economy(rows)
-            return first_economy(group, model, self.device, self._memory_limit, rows)
+            held = self._registry.bytes if self._registry.holds(model, group.precision, group.quantisation) else 0
+            return first_economy(group, model, self.device, self._memory_limit, rows, held=held)
         except WorkbenchError:
             return Economy(rows)
 

@@ -41,7 +41,19 @@ class Finished:
     error: WorkbenchError | None = None
 
 
-Event = Planned | Step | Finished
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Memory is short: what is given up for it, told before the work that needs it."""
+
+    model: str
+    given_up: str  # a rung of the memory ladder, as in `Result.fallbacks`
+    why: str  # the plan's figures, or the stage in which memory ran out
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.given_up} ({self.why})."
+
+
+Event = Planned | Step | Finished | Saving
 Listener = Callable[[Event], None]
 
 

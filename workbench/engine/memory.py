@@ -23,6 +23,7 @@ DECODER = 8  # feature maps of the second-finest level alive in the VAE's decode
 MARGIN = 0.8  # part of the free memory that is planned with
 
 DROPPED = "text encoder dropped once the prompts were encoded"
+ON_HOST = "text encoder on the CPU"
 
 
 def row_bytes(model: Model, shape: Shape, itemsize: int, *, guided: bool) -> int:
@@ -60,10 +61,21 @@ def batch_size(group: Group, model: Model, device: torch.device, limit: int | No
     return max(1, min(fitting, useful, len(group.jobs)))
 
 
-def first_economy(group: Group, model: Model, device: torch.device, limit: int | None, rows: int) -> Economy:
+def first_economy(
+    group: Group, model: Model, device: torch.device, limit: int | None, rows: int, *, held: int = 0
+) -> Economy:
     """What is given up from the start, as the weights leave too little room: the text encoders, once they are done.
 
-    Only where they can be dropped for good: what a text encoder on an accelerator takes is what the steps lack.
+    Only where they can be dropped for good: what a text encoder on an accelerator takes is what the steps lack. Where it
+    does not even fit beside the transformer while it reads, it works on the CPU.
+
+    Args:
+        group: what is to be drawn.
+        model: its model.
+        device: where.
+        limit: bytes that may be used; None: what is free.
+        rows: of a batch.
+        held: bytes of the model's weights that are in memory already.
     """
     if device.type == "cpu" and limit is None:
         return Economy(rows)
@@ -71,11 +83,16 @@ def first_economy(group: Group, model: Model, device: torch.device, limit: int |
     work = max(
         rows * row_bytes(model, group.shape, itemsize, guided=group.guided), decode_bytes(model, group.shape, itemsize)
     )
-    weights = sum(model_bytes(model, group.precision, group.quantisation).values())
-    free = available(device) if limit is None else limit
-    if weights + work <= free * MARGIN:
+    sizes = model_bytes(model, group.precision, group.quantisation)
+    weights, text = sum(sizes.values()), sum(size for name, size in sizes.items() if name.startswith("text_encoder"))
+    free = available(device) + held if limit is None else limit
+    room = free * MARGIN
+    if weights + work <= room:
         return Economy(rows)
-    return Economy(rows, text_dropped=True, taken=(DROPPED,))
+    why = f"{(weights + work) / 1e9:.4g} GB are needed, {room / 1e9:.4g} of {free / 1e9:.4g} GB are planned with"
+    if device.type != "cpu" and weights - text + max(text, work) > room:
+        return Economy(rows, text_on_host=True, text_dropped=True, taken=(ON_HOST, DROPPED), why=why)
+    return Economy(rows, text_dropped=True, taken=(DROPPED,), why=why)
 
 
 def available(device: torch.device) -> int:
@@ -122,6 +139,7 @@ class Economy:
     text_dropped: bool = False  # text encoders are in memory only while prompts are encoded
     tiled: bool = False
     taken: tuple[str, ...] = field(default=())  # in words, in order
+    why: str = ""  # of what was taken from the start
 
     def next(self, stage: str, *, guided: bool, on_device: bool) -> Economy | None:
         """The next rung after running out of memory in `stage`, or None when there is none left.
@@ -138,7 +156,7 @@ class Economy:
         if on_device and stage in ("encode", "denoise", "decode") and not self.text_dropped:
             return self._take(DROPPED, text_dropped=True)
         if on_device and not self.text_on_host:
-            return self._take("text encoder on the CPU", text_on_host=True)
+            return self._take(ON_HOST, text_on_host=True)
         if stage == "decode" and not self.tiled:
             return self._take("tiled VAE", tiled=True)
         return None

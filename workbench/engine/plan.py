@@ -72,6 +72,7 @@ class Shape:
     tile: int = 0  # side of the tiles that are decoded, in pixels; 0: whole
     cache: str = ""  # approximate cache, which counts steps:
     steps: int = 0  # with a cache, how many are done; 0: rows may differ
+    sampler: str = ""  # solver of the steps; empty: Euler's
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _shape(job: Job) -> Shape:
     return Shape(
         recipe.width, recipe.height, recipe.max_sequence_length, references, job.masked,
         texts=1 + len(recipe.regions), tile=recipe.decode_tile or 0,
-        cache=recipe.cache or "", steps=job.steps if recipe.cache else 0,
+        cache=recipe.cache or "", steps=job.steps if recipe.cache else 0, sampler=recipe.sampler or "",
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from workbench.engine.canvas import canvas, mask_levels, paste_back
 from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
 from workbench.engine.denoise import Denoiser, Rows, make_rows
-from workbench.engine.events import CancelToken, Step
+from workbench.engine.events import CancelToken, Saving, Step
 from workbench.engine.kinds import Layout, Text, kind_of
 from workbench.engine.memory import Economy, is_out_of_memory
 from workbench.engine.outcome import Outcome
@@ -79,7 +79,7 @@ class GroupRunner:
             alternate, and each sees its own adapters.
         device: where to compute.
         economy: batch size, and what earlier groups had to give up.
-        tell: called with a `Step` after each step of each row.
+        tell: called with a `Step` after each step of each row, and with a `Saving` when memory ran out.
         cancel: looked at before every step; single pictures may leave their batch.
         preview_map: gives the latent-to-colour map, or None for no previews.
     """
@@ -95,7 +95,7 @@ class GroupRunner:
         lock: Lock,
         device: torch.device,
         economy: Economy,
-        tell: Callable[[Step], None],
+        tell: Callable[[Step | Saving], None],
         cancel: CancelToken,
         preview_map: Callable[[Components], Tensor] | None,
     ) -> None:
@@ -170,7 +170,7 @@ class GroupRunner:
         references = [(down // patch, across // patch) for across, down in self._group.shape.references]
         shape = self._group.shape
         cache = StepCache(shape.cache, shape.steps, parts.dtype) if shape.cache else None
-        denoiser = Denoiser(parts, height, width, references, cache)
+        denoiser = Denoiser(parts, height, width, references, cache=cache, sampler=shape.sampler)
         begun = replace(rows)  # the steps put new tensors into `rows` and leave these alone
         try:
             yield from self._steps(parts, rows, drawing, denoiser)
@@ -241,7 +241,7 @@ class GroupRunner:
         start = time.perf_counter()
         try:
             job = drawing.jobs[name]
-            check_finite(job, failed_at)
+            check_finite(parts, job, failed_at)
 
             def pixels() -> Image.Image:
                 with self._lock:
@@ -368,6 +368,7 @@ class GroupRunner:
                 "Draw a smaller picture, close other programs, or use a smaller model.",
             ) from None
         log.warning("out of memory in %s: %s", stage, economy.taken[-1])
+        self._tell(Saving(self._group.model, economy.taken[-1], f"memory ran out: {stage}"))
         error.__traceback__ = None  # its frames hold the tensors that filled the memory
         self.economy = economy
         with self._lock:

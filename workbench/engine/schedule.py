@@ -7,11 +7,15 @@ picture tokens and of steps when the scheduler's configuration asks for a dynami
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from workbench.errors import SchedulerError
+from workbench.solvers import Spacing
 
 
 def empirical_mu(tokens: int, steps: int) -> float:
@@ -36,6 +40,7 @@ def noise_levels(
     shift: float | None = None,
     sigmas: Sequence[float] | None = None,
     mu: float | None = None,
+    spacing: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Timesteps and noise levels of one run.
 
@@ -47,13 +52,22 @@ def noise_levels(
             shift * s / (1 + (shift - 1) * s) (Esser et al. 2024, equation 23).
         sigmas: `steps` noise levels before the shift, instead of even ones.
         mu: logarithm of the dynamic shift; None: that of FLUX.2, `empirical_mu`.
+        spacing: between the highest and the lowest of the shifted levels: karras (Karras et al. 2022, rho 7),
+            exponential, or beta (Lee et al. 2024, both parameters 0.6); None: the configuration's, else as shifted.
 
     Returns:
         Timesteps (steps,), 0 to 1000, and sigmas (steps + 1,), 1 to 0, the last one the end; both float32 on the CPU.
+
+    Raises:
+        SchedulerError: a spacing for which a package is missing.
     """
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    own = {} if shift is None else {"use_dynamic_shifting": False, "shift": shift}
+    own: dict[str, Any] = {} if shift is None else {"use_dynamic_shifting": False, "shift": shift}
+    if spacing is not None:
+        own |= {f"use_{name}_sigmas": name == spacing for name in get_args(Spacing)}
+    if spacing == "beta" and find_spec("scipy") is None:
+        raise SchedulerError("The schedule beta needs scipy.", "pip install scipy")
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, **own)
     levels: Any = sigmas
     if sigmas is None and not config.get("use_flow_sigmas"):

@@ -15,6 +15,7 @@ import transformers
 
 from workbench.engine.cache import TensorFolder
 from workbench.engine.kinds import Text, Tokens, kind_of
+from workbench.errors import GenerationError
 from workbench.known import packed_in
 from workbench.models.loading import Components
 
@@ -62,7 +63,11 @@ class TextCache:
         self.found = 0  # prompts that were there already
 
     def get(self, parts: Components, prompt: str, length: int, what: str = "prompt") -> tuple[Text, str]:
-        """Features (1, L, D) of `prompt`, and a warning when a part of it is not read."""
+        """Features (1, L, D) of `prompt`, and a warning when a part of it is not read.
+
+        Raises:
+            GenerationError: the text encoder gave numbers that are not finite; nothing is kept.
+        """
         key = _key(parts, prompt, length)
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -73,6 +78,11 @@ class TextCache:
         stored = self._disk.read_all(key)
         if stored is None or "embeds" not in stored:
             text = encode(parts, tokens)
+            if not bool(torch.isfinite(text.embeds).all()):
+                raise GenerationError(
+                    f"The text encoder of {parts.model.name} gave numbers that are not finite.",
+                    "Its files may be damaged: get them again; or use float32 precision.",
+                )
             self.encoded += 1
             values = {"embeds": text.embeds, "pooled": text.pooled}
             self._disk.write_all(key, {name: value for name, value in values.items() if value is not None})

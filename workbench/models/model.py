@@ -96,6 +96,11 @@ class Model:
         return bool(self.family.config.get("flow_map"))
 
     @property
+    def jumps(self) -> bool:
+        """Whether it is a flow map, which learned where each step leads."""
+        return bool(self.family.config.get("flow_map"))
+
+    @property
     def regions(self) -> bool:
         """Whether parts of the picture can have prompts of their own."""
         return self.family.regions

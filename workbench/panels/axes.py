@@ -40,6 +40,8 @@ EXAMPLES = {
     "redux": "a.png, b.png   or   [[a.png, b.png], []]",
     "mask": "a.png, b.png",
     "sigmas": "['1, 0.8, 0.4', '1, 0.5, 0.2']",
+    "schedule": "karras, exponential, beta",
+    "sampler": "euler, heun, dpmpp-2m",
     "margins": "['0,0,64,0', '64,0,64,0']",
     "regions": "[['0,0,0.5,1: a red circle'], ['0,0,0.5,1: a blue square']]",
     "boxes": "[['cat_1: 0,0,0.5,1: a black cat'], []]",

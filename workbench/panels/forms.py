@@ -71,6 +71,8 @@ class RecipeForm(widgets.VBox):
                 ("true_cfg_scale", "true CFG"),
                 ("shift", ""),
                 ("sigmas", ""),
+                ("schedule", ""),
+                ("sampler", ""),
                 ("max_sequence_length", "text tokens"),
                 ("precision", ""),
                 ("quantisation", ""),
@@ -108,6 +110,8 @@ class RecipeForm(widgets.VBox):
                         at["boxes"],
                         at["shift"],
                         at["sigmas"],
+                        at["schedule"],
+                        at["sampler"],
                         at["max_sequence_length"],
                         at["precision"],
                         at["quantisation"],
@@ -183,6 +187,7 @@ class RecipeForm(widgets.VBox):
             at[name].placeholder(f"{getattr(model, name):g}")
         at["guidance_scale"].allow(not model.is_distilled, f"{model.name} is step-distilled: guidance does not act.")
         at["negative_prompt"].allow(self._second_pass(model) > 1, _why_not(model))
+        at["sampler"].allow(not model.jumps, f"{model.name} learned the jumps of its steps: only euler fits them.")
         shown = model.true_cfg or bool(at["true_cfg_scale"].widget.value.strip())
         at["true_cfg_scale"].widget.layout.display = "" if shown else "none"
         for name, takes in (("regions", model.regions), ("boxes", model.boxes)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from workbench.engine.events import CancelToken, Planned, Result, Step
+from workbench.engine.events import CancelToken, Planned, Result, Saving, Step
 from workbench.errors import RecipeError, StoreError
 from workbench.panels.base import Panel, checked
 from workbench.panels.dynamic_box import DynamicBox
@@ -158,6 +158,8 @@ class GenerationPanel(Panel):
     def _listen(self, event: object) -> None:
         if isinstance(event, Step) or (isinstance(event, Planned) and event.batches):
             self.post("step", event)
+        elif isinstance(event, Saving):
+            self.post(f"saving {event.given_up}", event)
 
     def show(self, key: str, value: Any) -> None:
         """One piece of news: a job's state, a step, a result."""
@@ -166,6 +168,8 @@ class GenerationPanel(Panel):
                 self._show_job(value)
             case Planned():
                 self.status.value = "Loading…"
+            case Saving():
+                self.banner.show("Memory is short.", str(value), level="warning")
             case Step():
                 self._show_step(value)
             case Result():

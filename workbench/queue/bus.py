@@ -17,7 +17,8 @@ from PIL.Image import Image
 log = logging.getLogger(__name__)
 
 Name = Literal[
-    "submitted", "started", "step", "preview", "finished", "failed", "canceled", "returned", "paused", "resumed"
+    *("submitted", "started", "step", "preview", "finished", "failed", "canceled", "returned", "paused", "resumed"),
+    "saving",
 ]
 
 
@@ -34,7 +35,7 @@ class QueueEvent:
     steps: int = 0  # for `submitted` the number of jobs
     preview: Image | None = None
     stored: bool = False  # `finished`: the store had it already
-    reason: str = ""  # `failed`, `returned`, `paused`: why
+    reason: str = ""  # `failed`, `returned`, `paused`: why; `saving`: what is given up as memory is short
 
 
 Subscriber = Callable[[QueueEvent], None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench.engine.events import CancelToken, Event, Step
+from workbench.engine.events import CancelToken, Event, Saving, Step
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.queue.claims import Claim
 from workbench.queue.errors import JobError
@@ -58,7 +58,13 @@ class OnStep(Protocol):
 
 
 def run_pictures(
-    taken: Sequence[Claim], session: Session, token: ClaimToken, step: OnStep, *, previews: bool
+    taken: Sequence[Claim],
+    session: Session,
+    token: ClaimToken,
+    step: OnStep,
+    saving: Callable[[str], None],
+    *,
+    previews: bool,
 ) -> Iterator[Outcome]:
     """Draw what the store does not hold; yield every job's outcome as soon as its picture is stored.
 
@@ -86,6 +92,8 @@ def run_pictures(
         if isinstance(event, Step):
             for claim in by_digest.get(event.digest, ()):
                 step(claim, event.step, event.steps, event.preview)
+        elif isinstance(event, Saving):
+            saving(str(event))
 
     for result in session.run(recipes, listen=listen, cancel=token, previews=previews):
         claim = drawn[result.index]

@@ -214,9 +214,13 @@ class Worker:
             if preview is not None:
                 self._tell("preview", claim, preview=preview, step=done, steps=total)
 
+        def saving(what: str) -> None:
+            get_logger("queue").warning("memory is short", given_up=what)
+            self._tell("saving", reason=what)
+
         session, token = self._queue.session, self._token
         if taken[0].kind == PICTURE:
-            yield from run_pictures(taken, session, token, step, previews=self._previews)
+            yield from run_pictures(taken, session, token, step, saving, previews=self._previews)
         else:
             for each in taken:
                 yield run_one(each, session, token, step)

@@ -25,6 +25,7 @@ from workbench.conditions import first_step
 from workbench.engine.events import Result
 from workbench.errors import StoreError
 from workbench.recipe import Recipe
+from workbench.solvers import PASSES
 from workbench.store.database import explained, open_database
 from workbench.store.facts import write_facts
 from workbench.store.files import make_folder, write_atomically
@@ -65,11 +66,11 @@ class Stored:
 
 
 def work_units(recipe: Recipe) -> float:
-    """Size of the work in a resolved recipe: steps x megapixels, twice that where guidance needs a second pass.
+    """Size of the work in a resolved recipe: steps x megapixels x passes, of which guidance and samplers may need two.
 
     References count like the picture, as their tokens go through every step; steps that a strength leaves out do not.
     """
-    passes = 2 if (recipe.guidance_scale or 0) > 1 else 1
+    passes = (2 if (recipe.guidance_scale or 0) > 1 else 1) * PASSES.get(recipe.sampler, 1)
     steps = recipe.steps or 0
     if recipe.image is not None:
         steps -= first_step(steps, recipe.strength or 0.0)

@@ -1,8 +1,8 @@
 """FLUX.1 dev, schnell, Krea-dev and Kontext: T5 and CLIP, three-axis positions, guidance as an input.
 
-Equal to `FluxPipeline`, `FluxImg2ImgPipeline`, `FluxInpaintPipeline`, `FluxKontextPipeline` and the three
-`FluxControl` pipelines of diffusers, random numbers included: they take a sample of the VAE's answer to an image, drawn
-before the noise, and the mode of its answer to a reference.
+Equal to `FluxPipeline`, `FluxImg2ImgPipeline`, `FluxInpaintPipeline`, the two `FluxKontext` and the three `FluxControl`
+pipelines of diffusers, random numbers included: they take a sample of the VAE's answer to an image, drawn before the
+noise, and the mode of its answer to a reference; Kontext with a mask takes the mode of both.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ class Flux1:
             # `FluxControlInpaintPipeline` first samples the masked image, for models with more channels than these.
             sample(given.image, generator)
         extra = None if given.extra is None else self.from_vae(parts, sample(given.extra, generator))
-        image = None if given.image is None else self.from_vae(parts, sample(given.image, generator))
+        mode = job.masked and parts.model.family.pipeline == "FluxKontextPipeline"  # as `FluxKontextInpaintPipeline`
+        image = given.image
+        if image is not None:
+            image = self.from_vae(parts, image[:1] if mode else sample(image, generator))
         return draw(parts, layout, generator), replace(given, image=image, extra=extra)
 
     def mu(self, config: dict[str, Any], tokens: int, steps: int) -> float:

@@ -134,7 +134,10 @@ def _apart(transformer: Any, call: Call) -> Iterator[None]:
         return
     allowed = attention_mask(seen_by, spans, call.layout)
     length = sum(spans)
-    masks = {transformer.txt_mode_blocks: allowed[:, :, :length, :length], transformer.single_transformer_blocks: allowed}
+    masks = {
+        transformer.txt_mode_blocks: allowed[:, :, :length, :length],
+        transformer.single_transformer_blocks: allowed,
+    }
 
     def give(mask: Tensor) -> Callable[..., Any]:
         return lambda _module, given, named: (given, named | {"attention_mask": mask})
