@@ -23,6 +23,7 @@ from workbench.nano.model import Denoiser, tokenize
 from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.pool import Bucket, Pool, asks_for_words, examples
 from workbench.nano.scenes import sample_scene
+from workbench.nano.times import gaps
 from workbench.nano.tokenizer import build_tokenizer
 from workbench.nano.train import train
 from workbench.nano.train_vae import build_vae, measure_statistics, polish_decoder
@@ -195,6 +196,20 @@ def test_a_chunk_of_a_pool_is_the_same_whoever_makes_it() -> None:
     first, again = (next(examples(bucket, Random("0/chunk"))) for _ in range(2))
     assert first == again
     assert len(first[1]) == 2
+
+
+def test_prompts_lower_the_loss_most_where_there_is_most_noise(run: Path) -> None:
+    """A prompt names the background, which the eye can read through a little noise and not through all of it."""
+    train(Worker(), recipe(120), run, device="cpu")
+    config = recipe(120)
+    config["training"]["prompt_dropout"] = 0.0
+    model = Denoiser(config, VAE["latent_channels"]).eval()
+    load_average(run / "checkpoint-0-of-1", model)
+    batches = Batches(run, AutoencoderKLFlux2.from_pretrained(run / "vae"), config, device="cpu", worker=Worker())
+    found = {(gap.bucket, gap.time): gap.free - gap.asked for gap in gaps(model, batches, steps=range(121, 151))}
+    assert {name for name, _ in found} == {"96x96-0", "128x96-2"}
+    assert found["96x96-0", 0.97] > found["96x96-0", 0.3]
+    assert found["96x96-0", 0.97] > 0
 
 
 def test_rows_that_ask_for_words_are_those_with_a_quoted_one() -> None:
