@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals import commands
+from evals import commands, run_command
 from evals.arena import cli as arena_cli
 from evals.tune import cli as tune_cli
 from workbench import __version__
@@ -58,13 +58,17 @@ def _common(
 @guard
 def nano(
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report; made when absent.")],
-    model: Annotated[str, typer.Option(help="Model name in the catalog, or a diffusers folder.")] = "klein-nano-base",
-    suite: Annotated[str, typer.Option(help="Name of a shipped suite, or a JSON file.")] = "nano-1",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the report; made when absent.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="Model name in the catalog, or a diffusers folder.")
+    ] = "klein-nano-base",
+    suite: Annotated[str, typer.Option(metavar="SUITE", help="Name of a shipped suite, or a JSON file.")] = "nano-1",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only N prompts, spread over the kinds.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="Guidance scale; default: the model's.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the pictures, and of the draw for the sheet.")] = 0,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Denoising steps; default: the model's.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(metavar="X", help="Guidance scale; default: the model's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the pictures, and of the draw for the sheet.")] = 0,
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Read words by OCR (needs the extra evals).")
     ] = True,
@@ -119,7 +123,7 @@ def judge(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A picture.")],
     *,
     prompt: Annotated[
-        str | None, typer.Option(help="What it should show; default: the prompt kept in the file.")
+        str | None, typer.Option(metavar="TEXT", help="What it should show; default: the prompt kept in the file.")
     ] = None,
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Read words by OCR (needs the extra evals).")
@@ -170,12 +174,12 @@ def suites(json: JsonOption = False) -> None:
 
 
 app.command(
-    cls=commands.ManyValues,
+    cls=run_command.ManyValues,
     epilog=example(
         "evals run nano-1 --models klein-nano-base klein-nano-base,steps=8 --seeds 2 --out run",
         "evals run geneval:evaluation_metadata.jsonl --models big.yaml --scorers geneval-owlv2 --out run",
     ),
-)(commands.run)
+)(run_command.run)
 app.command(epilog=example("evals report run"))(commands.report)
 app.command(epilog=example("evals compare old-run new-run --gate"))(commands.compare)
 app.command(epilog=example("evals scorers --json"))(commands.scorers)

@@ -27,6 +27,7 @@ class Verification:
     intact: bool  # the file's pixels are, bit for bit, those that were saved
     max_difference: int  # between the file's pixels and those made again, in levels of 255
     changed_pixels: int  # how many pixels differ by more than TOLERANCE
+    cache: str | None  # the approximate cache it was drawn with; None: exact
     made_on: dict[str, str]  # environment of the file
     checked_on: dict[str, str]  # environment of this check
 
@@ -39,6 +40,13 @@ class Verification:
     def ok(self) -> bool:
         """Whether both checks passed."""
         return self.intact and self.equal
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        verdict = "The same picture" if self.ok else "NOT the same picture"
+        edited = "" if self.intact else " The pixels were changed after the file was written."
+        return f"{verdict}: the largest difference is {self.max_difference} of 255 levels.{edited}"
 
 
 def verify(path: Path, session: Session) -> Verification:
@@ -59,7 +67,7 @@ def verify(path: Path, session: Session) -> Verification:
     """
     picture, metadata = read_picture(path)
     recipe, recorded = _claims(path, metadata)
-    resolved = resolve(recipe, session.catalog)
+    recipe, resolved = _resolved(recipe, metadata, session)
     _same_weights(path, resolved, metadata)
     if resolved.digest != recorded:
         raise StoreError(
@@ -81,13 +89,29 @@ def verify(path: Path, session: Session) -> Verification:
         intact=pixel_sha256(picture) == metadata["pixels"],
         max_difference=int(difference.max()),
         changed_pixels=int((difference > TOLERANCE).sum()),
+        cache=recipe.cache,
         made_on=dict(metadata.get("environment") or {}),
         checked_on=dict(result.environment),
     )
 
 
+def _resolved(recipe: Recipe, metadata: dict[str, Any], session: Session) -> tuple[Recipe, ResolvedRecipe]:
+    """What is to be drawn, and the recipe as its digest tells it; without its prompt upsampler by the recorded caption."""
+    caption = metadata.get("caption")
+    if recipe.prompt_upsampler is None or not isinstance(caption, str) or not caption:
+        return recipe, resolve(recipe, session.catalog)
+    plain = recipe.replace(prompt=caption, boxes=(), prompt_upsampler=None)
+    drawn = resolve(plain, session.catalog)
+    return plain, drawn.model_copy(update={"recipe": recipe, "companions": metadata.get("companions") or {}})
+
+
 def _claims(path: Path, metadata: dict[str, Any]) -> tuple[Recipe, str]:
     """Recipe and digest as the file states them."""
+    if metadata.get("operation") == "upscale":
+        raise StoreError(
+            f"{str(path)!r} was enlarged, not drawn from a recipe.",
+            "`workbench upscale --again` makes it again; the picture it was made from can be verified.",
+        )
     recipe, digest = metadata.get("recipe"), metadata.get("digest")
     if not (isinstance(recipe, dict) and isinstance(digest, str) and isinstance(metadata.get("pixels"), str)):
         raise StoreError(

@@ -13,6 +13,8 @@ app = typer.Typer(
     name="arena",
     help="Compare pictures blindly: make a contest, and read its votes. Votes are given in a notebook.",
     no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=example("evals arena make base=pictures/base tuned=pictures/tuned --out contest"),
 )
 
 
@@ -22,15 +24,15 @@ app = typer.Typer(
 @guard
 def make(
     contenders: Annotated[
-        list[str], typer.Argument(metavar="NAME=FOLDER...", help="Two or more; files of the same name meet.")
+        list[str], typer.Argument(metavar="NAME=FOLDER", help="Two or more; files of the same name meet.")
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the contest; made when absent.")],
-    question: Annotated[str | None, typer.Option(help="What the raters are asked.")] = None,
-    title: Annotated[str, typer.Option(help="Stands over the results.")] = "",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the contest; made when absent.")],
+    question: Annotated[str | None, typer.Option(metavar="TEXT", help="What the raters are asked.")] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Stands over the results.")] = "",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Comparisons per rater; default: all.")] = None,
     repeats: Annotated[int, typer.Option(metavar="N", help="Comparisons shown twice, sides swapped.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of choice, order and sides.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of choice, order and sides.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Make a contest of folders of pictures. Raters open it in a notebook: ArenaPanel(DIR, rater="NAME")."""
@@ -66,7 +68,8 @@ def results(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a contest.")],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write votes and ratings there: CSV, Parquet, JSON.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Write votes and ratings there: CSV, Parquet, JSON."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from evals.tune.result import Trial, TuneResult
     from evals.tune.search import TuneEstimate
 
-EPILOG = example("evals tune docs/examples/tune_guidance.yaml --out tuned", "evals tune tuned/space.yaml --out tuned")
+EPILOG = example(
+    "evals tune docs/examples/tune_guidance.yaml --out tuned --dry-run",
+    "evals tune docs/examples/tune_guidance.yaml --out tuned",
+    "evals tune tuned/space.yaml --out tuned",
+)
 
 
 @guard
 def tune_command(
     file: Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="What to search; see docs/tune.md.")],
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the search and its report.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the search and its report.")],
     trials: Annotated[int | None, typer.Option(metavar="N", help="Instead of the file's number of trials.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and say what it costs.")] = False,
     home: HomeOption = None,

@@ -173,7 +173,7 @@ def test_verify_passes_an_honest_picture_and_finds_one_changed_pixel(cli: Any, t
     cli("generate", *TINY, "--out", str(out))
     done = cli("verify", str(out), "--device", "cpu")
     assert done.exit_code == 0
-    assert "the same picture; largest difference 0 of 255 levels" in done.stdout
+    assert "The same picture: the largest difference is 0 of 255 levels." in done.stdout
     picture, metadata = read_picture(out)
     shade = picture.getpixel((3, 4))
     assert isinstance(shade, tuple)
@@ -181,7 +181,7 @@ def test_verify_passes_an_honest_picture_and_finds_one_changed_pixel(cli: Any, t
     _save(out, picture, metadata)
     done = cli("verify", str(out), "--device", "cpu")
     assert done.exit_code == 1
-    assert "NOT the same picture; largest difference 64 of 255 levels" in done.stdout
+    assert "NOT the same picture: the largest difference is 64 of 255 levels." in done.stdout
     assert "1 pixel differs" in done.stdout
     told = cli("verify", str(out), "--device", "cpu", "--json")
     assert told.exit_code == 1

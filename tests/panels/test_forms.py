@@ -43,7 +43,10 @@ class Shelf:
 
 def _model(name: str, distilled: bool) -> Model:
     family = FAMILIES["flux2-klein-nano"]
-    return Model(name, Path(), family, distilled, "float32", "", 1, 1, 48, (), FileHashes(Path()))
+    return Model(
+        name, Path(), family, distilled, "float32", revision="", repository="", parameters=1, weight_bytes=1,
+        max_sequence_length=48, _files=(), _hashes=FileHashes(Path()),
+    )  # fmt: skip
 
 
 @pytest.fixture

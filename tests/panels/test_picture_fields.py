@@ -57,7 +57,9 @@ def test_an_uploaded_reference_is_kept_and_shown(panel: GenerationPanel, session
     assert box.value == digest
     assert box.thumb.value
     assert names(panel) == [digest]
+    assert panel.form.more.titles[0] == "Pictures (1)"  # told while the fields are folded
     fields.references.children[0].children[2].click()
+    assert panel.form.more.titles[0] == "Pictures"
     assert not names(panel)
 
 

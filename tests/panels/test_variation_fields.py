@@ -38,8 +38,8 @@ class Shelf:
 def _model(name: str) -> Model:
     family = FAMILIES[name]
     return Model(
-        name, Path(name), family, bool(family.distilled), "float32", "", 1, 1, family.max_sequence_length, (),
-        FileHashes(Path(name)),
+        name, Path(name), family, bool(family.distilled), "float32", revision="", repository="", parameters=1,
+        weight_bytes=1, max_sequence_length=family.max_sequence_length, _files=(), _hashes=FileHashes(Path(name)),
     )  # fmt: skip
 
 

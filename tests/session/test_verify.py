@@ -34,6 +34,7 @@ def test_an_honest_picture_passes(session: Session, picture: Path) -> None:
     assert found.ok
     assert (found.intact, found.equal, found.max_difference, found.changed_pixels) == (True, True, 0, 0)
     assert found.made_on == found.checked_on
+    assert found.sentence == "The same picture: the largest difference is 0 of 255 levels."
 
 
 def test_pictures_made_in_a_batch_pass(session: Session) -> None:
@@ -56,6 +57,8 @@ def test_one_changed_pixel_is_found(session: Session, picture: Path, levels: int
     assert not found.ok
     assert not found.intact
     assert found.max_difference == levels
+    assert found.sentence.startswith("NOT the same picture")
+    assert found.sentence.endswith("changed after the file was written.")
     assert found.changed_pixels == (levels > 1)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli._common import HomeOption, JsonOption, example, guard
+from workbench.cli._common import HomeOption, JsonOption, example, guard, print_json
 from workbench.cli._gallery import PicturesArgument, QueryOption, open_gallery, print_counts, say, selected
 
 boards = typer.Typer(
@@ -30,7 +30,7 @@ def board_list(home: HomeOption = None, json: JsonOption = False) -> None:
 )
 @guard
 def board_add(
-    name: Annotated[str, typer.Argument(help="The board; made when there is none.")],
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="The board; made when there is none.")],
     pictures: PicturesArgument = None,
     query: QueryOption = None,
     home: HomeOption = None,
@@ -50,7 +50,7 @@ def board_add(
 @boards.command("take", epilog=example("workbench gallery board take winners 3f9ab1"))
 @guard
 def board_take(
-    name: Annotated[str, typer.Argument(help="The board.")],
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="The board.")],
     pictures: PicturesArgument = None,
     query: QueryOption = None,
     home: HomeOption = None,
@@ -64,20 +64,27 @@ def board_take(
 @boards.command("rename", epilog=example("workbench gallery board rename winners finalists"))
 @guard
 def board_rename(
-    name: Annotated[str, typer.Argument(help="The board.")],
-    new: Annotated[str, typer.Argument(help="Its new name.")],
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="The board.")],
+    new: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
     home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Give a board another name."""
     from workbench.store.marks import rename_board
 
     rename_board(open_gallery(home).store, name, new)
+    print_json({"board": new}) if json else typer.echo(f"renamed to {new}")
 
 
 @boards.command("remove", epilog=example("workbench gallery board remove winners"))
 @guard
-def board_remove(name: Annotated[str, typer.Argument(help="The board.")], home: HomeOption = None) -> None:
+def board_remove(
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="The board.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
     """Remove a board; its pictures stay."""
     from workbench.store.marks import remove_board
 
     remove_board(open_gallery(home).store, name)
+    print_json({"board": name}) if json else typer.echo(f"removed {name}; its pictures stay")

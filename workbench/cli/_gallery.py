@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from workbench.store.gallery import Gallery
 
 PicturesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[PICTURE]...", help="First digits of digests, 4 at least.")
+    list[str] | None, typer.Argument(metavar="PICTURE", help="First digits of digests, 4 at least.")
 ]
 QueryOption = Annotated[
     str | None, typer.Option("--query", "-q", metavar="QUERY", help="All pictures that a query finds.")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="At most N.")]
 SortOption = Annotated[
     str, typer.Option("--sort", metavar="FIELD", help="A field or score.NAME; -FIELD for the largest first.")
 ]

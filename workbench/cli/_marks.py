@@ -55,8 +55,8 @@ def tags(home: HomeOption = None, json: JsonOption = False) -> None:
 
 @guard
 def note(
-    picture: Annotated[str, typer.Argument(help="First digits of the digest.")],
-    text: Annotated[str, typer.Argument(help="The note; empty takes it away.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="First digits of the digest.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; empty takes it away.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -77,7 +77,7 @@ def fields(json: JsonOption = False) -> None:
 
 @guard
 def pictures(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most N.")] = 20,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

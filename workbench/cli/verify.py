@@ -37,10 +37,7 @@ def verify(
             }
         )
     else:
-        verdict = "the same picture" if found.ok else "NOT the same picture"
-        typer.echo(f"{file}: {verdict}; largest difference {found.max_difference} of 255 levels.")
-        if not found.intact:
-            typer.echo("The pixels were changed after the file was written.")
+        typer.echo(f"{file}: {found.sentence}")
         if not found.equal:
             count = "1 pixel differs" if found.changed_pixels == 1 else f"{found.changed_pixels} pixels differ"
             typer.echo(f"{count} from the picture made again.")

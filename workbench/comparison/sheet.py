@@ -44,7 +44,7 @@ def sheet(pictures: Sequence[Image.Image], labels: Sequence[str], cell: int = CE
             said = "equal" if apart.largest == 0 else f"{apart.changed:.1%} differ, {apart.psnr:.1f} dB"
             draw.text((left, top + cell + 2), said, FAINT, font)
         elif rows == 2:
-            said = f"white: {full} of 255 levels" if not place else "another size"
+            said = f"black 0, white {full} of 255 levels" if not place else "another size"
             draw.text((left, top + cell // 2), said, FAINT, font)
     return page
 

@@ -62,7 +62,8 @@ class RecipeForm(widgets.VBox):
             name: Control(name, label)
             for name, label in [
                 ("prompt", ""),
-                ("negative_prompt", "not this"),
+                ("prompt_upsampler", "upsampler"),
+                ("negative_prompt", "negative"),
                 ("seed", ""),
                 ("width", ""),
                 ("height", ""),
@@ -76,6 +77,7 @@ class RecipeForm(widgets.VBox):
                 ("max_sequence_length", "text tokens"),
                 ("precision", ""),
                 ("quantisation", ""),
+                ("cache", ""),
                 ("regions", ""),
                 ("boxes", ""),
                 ("decode_tile", ""),
@@ -91,6 +93,7 @@ class RecipeForm(widgets.VBox):
         self.dice.on_click(self._banner.guarded(lambda _: self._throw()))
         self.swap.on_click(self._banner.guarded(lambda _: self._swap()))
         self._note = widgets.HTML().add_class("wb-note")
+        self.more = self._folded()
         super().__init__(self._rows())
         self.add_class("wb-form")
         self.recipe = recipe or Recipe()
@@ -98,7 +101,8 @@ class RecipeForm(widgets.VBox):
             control.widget.observe(self._changed, "value")
         self.model.observe(self._changed, "value")
 
-    def _rows(self) -> list[widgets.Widget]:
+    def _folded(self) -> widgets.Accordion:
+        """What is seldom needed, folded."""
         at = {name: control.widget for name, control in self.controls.items()}
         more = widgets.Accordion(
             [
@@ -115,22 +119,27 @@ class RecipeForm(widgets.VBox):
                         at["max_sequence_length"],
                         at["precision"],
                         at["quantisation"],
+                        at["cache"],
                         at["decode_tile"],
                     ]
                 ),
             ],
             titles=("Pictures", "More"),
         )
-        more.add_class("wb-more")
+        return more.add_class("wb-more")
+
+    def _rows(self) -> list[widgets.Widget]:
+        at = {name: control.widget for name, control in self.controls.items()}
         return [
             self.model,
             at["prompt"],
+            at["prompt_upsampler"],
             at["negative_prompt"],
             _row(at["seed"], self.dice),
             _row(at["width"], at["height"], self.swap),
             _row(at["steps"], at["guidance_scale"], at["true_cfg_scale"]),
             self._note,
-            more,
+            self.more,
         ]
 
     @property
@@ -190,9 +199,18 @@ class RecipeForm(widgets.VBox):
         at["sampler"].allow(not model.jumps, f"{model.name} learned the jumps of its steps: only euler fits them.")
         shown = model.true_cfg or bool(at["true_cfg_scale"].widget.value.strip())
         at["true_cfg_scale"].widget.layout.display = "" if shown else "none"
-        for name, takes in (("regions", model.regions), ("boxes", model.boxes)):
+        at["cache"].widget.options = list(model.caches)
+        at["prompt_upsampler"].placeholder(f"none; {model.upsampler} writes captions")
+        for name, takes in (
+            ("regions", model.regions),
+            ("boxes", model.boxes),
+            ("cache", bool(model.caches)),
+            ("prompt_upsampler", bool(model.upsampler)),
+        ):
             at[name].widget.layout.display = "" if takes or at[name].widget.value.strip() else "none"
         self.pictures.follow(model)
+        given = self.pictures.given
+        self.more.titles = (f"Pictures ({given})" if given else "Pictures", "More")  # seen while it is folded
         distilled = "step-distilled, guidance does not act; " if model.is_distilled else ""
         self._note.value = (
             f"{distilled}sides {model.min_side} to {model.max_side} px in steps of {model.size_multiple}, "

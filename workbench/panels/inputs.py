@@ -83,6 +83,13 @@ class PictureFields(widgets.VBox):
             **self.variations.value,
         }
 
+    @property
+    def given(self) -> int:
+        """How many pictures are filled in."""
+        rows = (*self.references.children, *self.variations.redux.children)
+        boxes = (self.image, self.mask, self.variations.control, *(row.children[0] for row in rows))
+        return sum(box.value is not None for box in boxes)
+
     def show(self, recipe: Recipe) -> None:
         """Show what `recipe` holds."""
         self.references.children = tuple(self._row(reference) for reference in recipe.references)
