@@ -51,10 +51,12 @@ def list_(limit: LimitOption = 20, home: HomeOption = None, json: JsonOption = F
 )
 @guard
 def search(
-    query: Annotated[str, typer.Argument(help="Words, FIELD:VALUE, FIELD>=VALUE, -not, or; see docs/gallery.md.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Words, FIELD:VALUE, FIELD>=VALUE, -not, or; see docs/gallery.md.")
+    ],
     *,
     limit: LimitOption = 20,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Skip so many.")] = 0,
+    offset: Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Skip N.")] = 0,
     sort: SortOption = "-created",
     home: HomeOption = None,
     json: JsonOption = False,
@@ -66,7 +68,7 @@ def search(
 @app.command(epilog=example("workbench gallery show 3f9ab1", "workbench gallery show 3f9ab1 --json"))
 @guard
 def show(
-    picture: Annotated[str, typer.Argument(help="First digits of the digest.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="First digits of the digest.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -113,10 +115,10 @@ app.command(epilog=example("workbench gallery note 3f9ab1 'the word is misspelt'
 )
 @guard
 def compare(
-    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Digests, or paths of pictures.")],
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE", help="Digests, or paths of pictures.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A .html page (slider, differences, blink) or a .png sheet."),
+        typer.Option("--out", "-o", metavar="FILE", help="A .html page (slider, differences, blink) or a .png sheet."),
     ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -156,7 +158,7 @@ def export(
     pictures: PicturesArgument = None,
     query: QueryOption = None,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The zip file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The zip file.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
