@@ -15,10 +15,9 @@ import json
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import date
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -205,8 +204,10 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
 
 def write(text: str) -> None:
     """Put the table into the document, in place of the last one."""
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, found, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (found and end):
+        raise SystemExit(f"{DOCUMENT} has lost the marks between which the table belongs.")
     DOCUMENT.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
 
 
@@ -226,16 +227,28 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks/finetune.md")
     parser.add_argument("--sheets", type=Path, help="folder for pictures: true, before, after")
     options = parser.parse_args()
-    rows = []
+    rows, failed = list[dict[str, Any]](), list[str]()
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        for row in pool.map(learn, options.kinds, repeat(options)):
-            rows.append(row)
-            print(table([row], options).splitlines()[5], flush=True)
+        # the longest first, so that both cores end together
+        order = sorted(options.kinds, key=lambda kind: -RECIPES[kind]["steps"] * (2 if kind == "edit" else 1))
+        waiting = {pool.submit(learn, kind, options): kind for kind in order}
+        for done in as_completed(waiting):
+            try:
+                rows.append(done.result())
+            except Exception as error:  # noqa: BLE001 - the other concepts are still worth having
+                failed.append(waiting[done])
+                print(f"{waiting[done]} failed: {type(error).__name__}: {error}", flush=True)
+                continue
+            print(table(rows[-1:], options).splitlines()[5], flush=True)
+            if options.json:  # after each, so that an interruption loses one only
+                facts = {"model": options.model, "rows": rows}
+                options.json.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    if failed:
+        raise SystemExit(f"Not written: {', '.join(failed)} failed.")
+    rows.sort(key=lambda row: options.kinds.index(row["kind"]))
     text = table(rows, options)
     print(text)
-    if options.json:
-        options.json.write_text(json.dumps({"model": options.model, "rows": rows}, indent=2) + "\n", encoding="utf-8")
     if options.write:
         write(text)
 

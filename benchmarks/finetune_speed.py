@@ -15,6 +15,8 @@ import argparse
 import json
 import math
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -193,6 +195,39 @@ def clock(device: torch.device, work: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
+SIDES = ("reference", "ours")
+
+
+def alone(side: str, shape: Shape, steps: int) -> dict[str, float]:
+    """What a process takes that trains with one loop only, on the CPU: called in a process of its own.
+
+    Returns:
+        start_s: processor seconds from the interpreter's start to the end of the first step; peak_bytes: of memory.
+    """
+    import resource
+
+    device = torch.device("cpu")
+    model, parameters = build(shape, device, checkpointing=False, ours=side == "ours")
+    loop = Ours if side == "ours" else Reference
+    made = loop(shape, model, parameters, features(shape, device))
+    made.step()
+    start = time.process_time()
+    for _ in range(steps - 1):
+        made.step()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"start_s": start, "peak_bytes": float(peak if sys.platform == "darwin" else peak * 1024)}
+
+
+def apart(shape: str, steps: int) -> dict[str, dict[str, float]]:
+    """`alone` for both loops, in processes of their own."""
+    found = {}
+    for side in SIDES:
+        command = [sys.executable, __file__, "--shape", shape, "--steps", str(steps), "--alone", side]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[side] = json.loads(done.stdout)
+    return found
+
+
 def overhead(ours: Ours, steps: int) -> float:
     """Share of a step that is not forward, backward or optimiser: drawing, packing, moving, checking."""
     device, batch = ours.device, None
@@ -254,7 +289,11 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true", help="ours only")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--alone", choices=SIDES, help="only this loop, for memory and start; prints JSON")
     options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(alone(options.alone, SHAPES[options.shape], options.steps)))
+        return
     device, shape = torch.device(options.device), SHAPES[options.shape]
     model, parameters = build(shape, device, checkpointing=options.checkpointing)
     other, others = build(shape, device, checkpointing=options.checkpointing, ours=False)
@@ -283,6 +322,7 @@ def main() -> None:
         "overhead": overhead(ours, options.steps),
         "profile": profile(ours, options.steps),
         "peak_bytes": peaks,
+        "alone": apart(options.shape, options.steps) if device.type == "cpu" else {},
     }  # fmt: skip
     for name, value in figures.items():
         print(f"{name:20} {value:.4f}" if isinstance(value, float) else f"{name:20} {value}")

@@ -1,4 +1,8 @@
-"""LoRA training for FLUX models. For now: reading what an adapter file holds; the trainer is not here yet."""
+"""Low-rank adapters for FLUX models: data, training, and work on adapter files.
+
+`finetune.data` reads and checks pictures, `finetune.run` starts a run in a process of its own, `finetune.pick` says which
+checkpoint to keep, `finetune.surgery` merges, extracts, resizes and compares adapters. Importing any of them loads no torch.
+"""
 
 from finetune.adapter_info import AdapterInfo, ModuleInfo, read_info
 

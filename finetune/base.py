@@ -19,7 +19,6 @@ from torch import Tensor
 from finetune.batch import Grid, Text
 from finetune.config import TrainConfig, TrainConfigError
 from finetune.families import TRAIN_FAMILIES, TrainFamily
-from finetune.recompute import recompute_blocks
 from workbench.models.catalog import ModelCatalog
 from workbench.models.device import choose_device, default_precision
 from workbench.models.families import Family
@@ -151,7 +150,6 @@ def load_base(facts: BaseFacts, config: TrainConfig, device: torch.device) -> Ba
         if not bool(torch.isfinite(parameter).all()):
             raise TrainConfigError(f"The weights {name} of {base.name} are not finite.", "Download the model again.")
     base.transformer.train()  # blocks recompute only in training mode; there is no dropout in them
-    recompute_blocks(base.transformer, config.gradient_checkpointing)
     return base
 
 

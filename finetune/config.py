@@ -83,8 +83,15 @@ class TrainConfig(Part):
         description="Blocks of the frozen base in fewer bits, to save memory: int8, fp8, nf4; for lora and rslora.",
     )
     gradient_checkpointing: Checkpointing = Field(
-        default="none",
-        description="Recompute blocks in the backward pass: all takes much less memory and a third more time; half.",
+        default="auto",
+        description="Recompute blocks in the backward pass: all takes much less memory and a third more time; half; none; "
+        "auto: as few as the device's free memory asks for.",
+    )
+    compile: bool = Field(
+        default=False, description="Have torch compile the blocks; slow to start, for long runs on GPUs."
+    )
+    deterministic: bool = Field(
+        default=False, description="On CUDA, use only kernels that give the same bits every time; the CPU always does."
     )
     prior: Prior = Field(
         default="base",
@@ -210,6 +217,7 @@ _FREE = (
     "log_every",
     "trackers",
     "held_out.patience",
+    "gradient_checkpointing",
 )
 
 

@@ -21,13 +21,16 @@ from finetune.checkpoint import check_same, load_checkpoint, prune, save_checkpo
 from finetune.commands import next_command
 from finetune.config import TrainConfig
 from finetune.data import Dataset, read_dataset
+from finetune.failures import TrainingError, out_of_memory
 from finetune.features import encode_dataset
 from finetune.journal import Journal, Listener, peak_memory
-from finetune.loop import Order, Trainer, TrainingError
+from finetune.loop import Order, Trainer
 from finetune.optim import make_optimiser
+from finetune.passes import choose_recomputed, compile_blocks, deterministic, free_memory, training_memory
 from finetune.preview import Previewer
 from finetune.processes import agree, make_accelerator
 from finetune.quantise import quantise_base
+from finetune.recompute import recompute_blocks
 from finetune.runfolder import RunFolder, State, Status
 from workbench.engine.events import CancelToken
 from workbench.errors import Cancelled, WorkbenchError
@@ -117,6 +120,10 @@ class Execution:
         transformer = self.base.transformer
         parameters = attach(transformer, config.adapter, self.pattern, config.seed)
         quantise_base(transformer, config.quant, self.base.dtype)
+        self.needs = training_memory(facts, self.base, config, dataset)
+        self.recomputed = choose_recomputed(config, self.needs, free_memory(self.device))
+        recompute_blocks(transformer, self.recomputed)
+        compile_blocks(transformer, wanted=config.compile)
         self.metadata = file_metadata(config.adapter, self.pattern)
         self.trainer = Trainer(
             config, self.base, features, parameters, make_optimiser(config.optimiser, parameters), self.accelerator
@@ -128,7 +135,8 @@ class Execution:
             for warning in features.warnings:
                 self._log("warning", message=warning)
             self._log("started", examples=len(dataset.examples), held_out=len(dataset.held_out),
-                      parameters=sum(each.numel() for each in parameters), resumed=self.step > 0)  # fmt: skip
+                      parameters=sum(each.numel() for each in parameters), recomputed=self.recomputed,
+                      resumed=self.step > 0)  # fmt: skip
         if config.trackers:
             self.accelerator.init_trackers(self.folder.name)
 
@@ -140,7 +148,8 @@ class Execution:
                 self._preview()
         self._tell("running")
         self.journal.step_begins()
-        self.trainer.train(self._each_step)
+        with deterministic(wanted=self.config.deterministic):
+            self.trainer.train(self._each_step)
         if self.config.trackers:
             self.accelerator.end_training()
         if self.step >= self.config.steps or self._waits_too_long():
@@ -176,18 +185,12 @@ class Execution:
 
     def out_of_memory(self) -> TrainingError:
         """What to tell when the device's memory is used up: what was tried, and what to do, the cheapest first."""
-        config, tried = self.config, ""
-        if hasattr(self, "trainer"):
-            largest = max(self.trainer.features.dataset.buckets(), key=lambda row: row.bucket.width * row.bucket.height)
-            tried = (
-                f" (batches of {config.batch_size} at up to {largest.bucket}, {peak_memory(self.device) / 1e9:.1f} GB)"
-            )
-        remedies = ["gradient_checkpointing: all", "quant: int8", "a lower data.resolutions, or batch_size: 1"]
-        if config.gradient_checkpointing == "all":
-            remedies.pop(0)
-        return TrainingError(
-            f"The device has no memory left for this run{tried}.", f"In this order: {'; '.join(remedies)}."
-        )
+        if not hasattr(self, "trainer"):
+            return out_of_memory(self.config)
+        largest = max(self.trainer.features.dataset.buckets(), key=lambda row: row.bucket.width * row.bucket.height)
+        needs = self.needs[self.recomputed] if self.needs else 0.0
+        used = peak_memory(self.device)
+        return out_of_memory(self.config, largest=str(largest.bucket), used=used, estimated=needs)
 
     def _measure(self) -> None:
         if self._checked == self.step or not self.leads:
@@ -210,6 +213,7 @@ class Execution:
     def _save(self) -> None:
         if self.leads:
             path = save_checkpoint(self.folder, self.trainer.snapshot(self.metadata, self.facts))
+            self.trainer.saved = self.step
             prune(self.folder, self.config.keep_checkpoints, self.trainer.best and self.trainer.best[0])
             self._log("checkpoint", path=path.name)
 

@@ -213,7 +213,7 @@ _ROWS = (
         mlp=_FLUX3_OWN + _FLUX3_MLP,
         references=4,
         velocity=flux3_velocity,
-        remedy="Train FLUX.3-klein-base; the distilled model is a flow map, which this loss does not fit.",
+        remedy="Train flux-3-image-klein-base; the distilled model is a flow map, which this loss does not fit.",
         trains_distilled=False,
         reference_blocks=rf"mode_blocks\.image_cond\.\d+\.({_FLUX3_ATTENTION}|{_FLUX3_MLP})",
     ),

@@ -72,6 +72,14 @@ class Features:
             prior=tuple(is_prior(item) for item, _ in items),
         )  # fmt: skip
 
+    def drawn(self, config: TrainConfig, step: int) -> list[tuple[str, float]]:
+        """The pictures of one batch with their noise levels, as `batch` draws them."""
+        bucket, items = plan(self.dataset, config, step)
+        rows, columns = self._grid(bucket.width, bucket.height)
+        random = (generator(config.seed, "noise", step, place) for _, place in items)
+        levels = [float(draw_sigma(config.timesteps, rows * columns, each)) for each in random]
+        return [(item.example.id, level) for (item, _), level in zip(items, levels, strict=True)]
+
     def held_out(self, config: TrainConfig) -> Iterator[Batch]:
         """Every held-out picture at fixed levels with fixed noise, in batches of the training's size at most."""
         for example in self.dataset.held_out:
@@ -226,7 +234,7 @@ def _check_references(dataset: Dataset, base: Base) -> None:
             )
 
 
-def plan(dataset: Dataset, config: TrainConfig, step: int) -> tuple[Bucket, list[tuple[Item, int]], tuple[str, ...]]:
-    """Bucket, pictures with their places, and names of all pictures, of the micro-step `step` (from 0)."""
+def plan(dataset: Dataset, config: TrainConfig, step: int) -> tuple[Bucket, list[tuple[Item, int]]]:
+    """Bucket, and pictures with their places, of the micro-step `step` (from 0)."""
     batch = batch_plan(dataset, batch_size=config.batch_size, step=step, seed=config.seed)
-    return batch.bucket, [(item, place) for place, item in enumerate(batch.items)], batch.ids
+    return batch.bucket, [(item, place) for place, item in enumerate(batch.items)]

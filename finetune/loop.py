@@ -19,21 +19,15 @@ from finetune.adapters import read_state, write_state
 from finetune.base import Base
 from finetune.checkpoint import Checkpoint
 from finetune.config import TrainConfig
+from finetune.failures import TrainingError, not_finite
 from finetune.features import Features, plan
 from finetune.objective import flow_losses
 from finetune.optim import clip_gradients, learning_rate, set_learning_rate
 from finetune.prior import with_prior
 from finetune.processes import sum_over_processes
 from finetune.sampling import generator
-from workbench.errors import WorkbenchError
 
 Order = Literal["go on", "stop"]
-
-
-class TrainingError(WorkbenchError):
-    """A run had to stop: a loss or gradient that is not finite, or too little memory."""
-
-    code = "WB513"
 
 
 @dataclass
@@ -52,6 +46,7 @@ class Trainer:
     step: int = 0  # optimiser steps done
     average: list[Tensor] | None = None  # running average of the parameters
     norm: float = 0.0  # of the last step's gradient
+    saved: int = 0  # step of the last checkpoint
     best: tuple[int, float] | None = None  # step and held-out loss of the best measurement
     _losses: list[Tensor] = field(default_factory=list)  # of the steps since they were last asked for
 
@@ -64,12 +59,11 @@ class Trainer:
         while self.step < self.config.steps:
             rate = learning_rate(self.config, self.step + 1)
             set_learning_rate(self.optimiser, rate)
-            loss, names = self._accumulate()
+            loss = self._accumulate()
             sum_over_processes(self.accelerator, loss, self.parameters)
-            norm = clip_gradients(self.parameters, self.config.optimiser.clip)
-            self.norm = float(norm)
+            self.norm = float(clip_gradients(self.parameters, self.config.optimiser.clip))
             if not math.isfinite(self.norm + float(loss)):
-                raise self._not_finite(loss, norm, rate, names)
+                raise self._not_finite(float(loss), rate)
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
             self.step += 1
@@ -78,12 +72,11 @@ class Trainer:
             if each_step(self) == "stop":
                 return
 
-    def _accumulate(self) -> tuple[Tensor, list[str]]:
-        """Gradients of one step on this process's share of its batches; their loss, and the names of all examples."""
-        total, names = torch.zeros((), device=self.base.device), list[str]()
-        for micro in range(self.step * self.config.accumulation, (self.step + 1) * self.config.accumulation):
-            bucket, items, everything = plan(self.features.dataset, self.config, micro)
-            names += everything
+    def _accumulate(self) -> Tensor:
+        """Gradients of one step on this process's share of its batches; their loss."""
+        total = torch.zeros((), device=self.base.device)
+        for micro in self._micro_steps():
+            bucket, items = plan(self.features.dataset, self.config, micro)
             mine = items[self.accelerator.process_index :: self.accelerator.num_processes]
             if not mine:  # a last, smaller batch of a bucket
                 continue
@@ -94,7 +87,11 @@ class Trainer:
             loss = losses.sum() / (self.config.batch_size * self.config.accumulation)
             loss.backward()
             total += loss.detach()
-        return total, names
+        return total
+
+    def _micro_steps(self) -> range:
+        """Numbers of the batches of the next step, from 0 at the beginning of the run."""
+        return range(self.step * self.config.accumulation, (self.step + 1) * self.config.accumulation)
 
     def losses(self, batch: Any) -> Tensor:
         """Loss (B,) of each example of a batch on this device."""
@@ -136,14 +133,11 @@ class Trainer:
         """Go on from a checkpoint."""
         write_state(self.base.transformer, checkpoint.adapter)
         self.optimiser.load_state_dict(checkpoint.optimiser)
-        self.step, self.best = checkpoint.step, checkpoint.best
+        self.step = self.saved = checkpoint.step
+        self.best = checkpoint.best
         average = [checkpoint.average[str(place)] for place in range(len(checkpoint.average))]
         self.average = [each.to(self.base.device) for each in average] or None
 
-    def _not_finite(self, loss: Tensor, norm: Tensor, rate: float, names: list[str]) -> TrainingError:
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        return TrainingError(
-            f"Step {self.step + 1} is not finite (loss {float(loss):g}, gradient {float(norm):g}, learning rate "
-            f"{rate:g}) for {shown}.",
-            "The last checkpoint is kept. Look at these pictures, and use a lower learning rate or float32.",
-        )
+    def _not_finite(self, loss: float, rate: float) -> TrainingError:
+        seen = [each for micro in self._micro_steps() for each in self.features.drawn(self.config, micro)]
+        return not_finite(self.step + 1, loss=loss, norm=self.norm, rate=rate, seen=seen, saved=self.saved)

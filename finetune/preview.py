@@ -6,7 +6,6 @@ training nor any random number. Seeds and prompts stay the same through the run;
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetune.adapters import NAME
 from finetune.config import TrainConfig, TrainConfigError
-from finetune.data import Dataset, Example
+from finetune.data import DataConfig, Dataset, Example
 from finetune.runfolder import RunFolder
 from workbench.models.catalog import Model, ModelCatalog
 from workbench.recipe import Recipe
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from workbench.engine import Engine
 
-LIMIT = 8  # prompts taken from held-out captions when none are given
+LIMIT = 8  # prompts made of held-out captions when none are given
 
 
 class Previewer:
@@ -51,7 +50,9 @@ class Previewer:
         # With references a caption means nothing without them, so prompts and references come from the same example.
         shown = {each.caption: each for each in reversed((*dataset.held_out, *dataset.examples))}
         captions = dict.fromkeys(each.caption for each in (*dataset.held_out, *dataset.examples))
-        self.prompts = config.previews.prompts or tuple(captions)[:LIMIT]
+        self.prompts = config.previews.prompts or default_prompts(
+            tuple(captions), config.data, plain=not any(each.references for each in shown.values())
+        )
         self._examples = [shown.get(prompt) for prompt in self.prompts]
         if not self.prompts:
             raise TrainConfigError("There is no prompt to draw previews of.", "Give previews.prompts.")
@@ -125,6 +126,29 @@ class Previewer:
         return paths
 
 
+def default_prompts(captions: Sequence[str], data: DataConfig, *, plain: bool) -> tuple[str, ...]:
+    """The first captions; with a trigger word each also without it, as that picture should stay what it was.
+
+    Args:
+        captions: held-out ones first.
+        data: knows the trigger word.
+        plain: whether a caption alone says what to draw, as it does without references.
+    """
+    if not data.trigger or not plain:
+        return tuple(captions)[:LIMIT]
+    both = [text for each in captions[: LIMIT // 2] for text in (each, without_trigger(each, data))]
+    return tuple(dict.fromkeys(text for text in both if text))
+
+
+def without_trigger(caption: str, data: DataConfig) -> str:
+    """`caption` as it was before it got the trigger word; written inside it, the word is left out."""
+    before, _, after = data.trigger_template.format(trigger=data.trigger, caption="\0").partition("\0")
+    if before + after and caption.startswith(before) and caption.endswith(after):
+        return caption[len(before) : len(caption) - len(after)]
+    word = rf"(?<!\w){re.escape(data.trigger)}(?!\w)[ ,]*"
+    return re.sub(word, "", caption).strip(" ,")
+
+
 def distilled_partner(catalog: ModelCatalog, model: Model) -> Model | None:
     """The distilled model of the same family and size, when the catalog has one."""
     for other in catalog.models():
@@ -138,18 +162,6 @@ def preview_steps(folder: RunFolder) -> Sequence[int]:
     """Steps that have previews, rising."""
     names = [path.name for path in folder.previews.iterdir()] if folder.previews.is_dir() else []
     return sorted(int(match[1]) for match in (re.fullmatch(r"step-(\d{6,})", name) for name in names) if match)
-
-
-def recipe_of(path: Path) -> dict[str, Any]:
-    """What a preview says of itself.
-
-    Raises:
-        StoreError: it is no picture of ours.
-    """
-    from workbench.store.png import read_picture
-
-    facts: dict[str, Any] = json.loads(json.dumps(read_picture(path)[1]))
-    return facts
 
 
 def _slug(name: str) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Checkpointing = Literal["none", "half", "all"]
+Recomputed = Literal["none", "half", "all"]
+Checkpointing = Literal["auto", "none", "half", "all"]
 
 
-def recompute_blocks(transformer: Any, which: Checkpointing) -> None:
+def recompute_blocks(transformer: Any, which: Recomputed) -> None:
     """Have `transformer` keep only the inputs of its blocks, of every one or of every other one.
 
     Args:

@@ -21,6 +21,7 @@ from finetune.data.problems import Problem, blocking
 from finetune.data.scan import Scanned, scan
 from finetune.data.sizes import Sizes, check_sizes, resolutions_of, sizes_of
 from workbench.errors import nearest
+from workbench.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from finetune.data.report import Report
@@ -126,8 +127,8 @@ def _sizes(model: Model | str | None, family: str | None) -> Sizes:
     if model is None or isinstance(model, str):
         if isinstance(model, str) and model not in KNOWN:
             raise DataConfigError(f"Nothing is known of the model {model!r}.", nearest(model, KNOWN))
-        named = "flux2-dev" if model == "FLUX.2-dev" else DEFAULT_FAMILY
-        return sizes_of(family or named)
+        named = (row.name for row in FAMILIES.values() if model in row.checkpoints)
+        return sizes_of(family or next(named, DEFAULT_FAMILY))
     if family is not None and family != model.family.name:
         raise DataConfigError(
             f"The model {model.name!r} is of the family {model.family.name!r}, not {family!r}.", "Give one of both."

@@ -1,13 +1,14 @@
-"""What a run will take - arithmetic, memory and disk - before anything is loaded. For FLUX.2 architectures.
+"""What a run will take - arithmetic, memory and disk - before anything is loaded.
 
 With T tokens (picture, references and text), width d, n double and m single blocks, a LoRA step on a frozen base costs
 
-    4 * 13 d^2 (n + m) T     forward and backward of the linear layers; frozen weights need no gradient of their own
+    4 p d^2 (n + m) T        forward and backward of the linear layers; frozen weights need no gradient of their own
     12 T^2 d (n + m)         attention, whose backward pass costs twice the forward pass
 
-floating-point operations, and keeps c T d (n + m) bytes for the backward pass. c is counted from the tensors that
-autograd saves with an adapter on every block layer (a test counts again): about 50 in bfloat16 and 86 in float32. With
-blocks recomputed in the backward pass, only their inputs and one block's c T d are kept.
+floating-point operations, where a token meets p d^2 weights in a block, and keeps c T d (n + m) bytes for the backward
+pass. p is 13 for FLUX.2 and FLUX.3 and 12 for FLUX.1, whose feed-forward layers have no gate. c is counted from the
+tensors that autograd saves with an adapter on every block layer (a test counts again): 40 to 50 in bfloat16 and 70 to 90
+in float32. With blocks recomputed in the backward pass, only their inputs and one block's c T d are kept.
 """
 
 from __future__ import annotations
@@ -17,20 +18,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from finetune.data.buckets import Bucket
 from finetune.data.dataset import BucketRow
 
-SAVED = {"float32": (88.5, 84.3), "bfloat16": (49.1, 50.5)}  # bytes a token, unit of width and double, single block
 EFFICIENCY = 0.35  # share of the speed of large matrix products that training reaches
 ADAPTER_COPIES = 4  # weights, gradients and two moments of Adam, all float32
 WORKSPACE = 0.6e9  # bytes of libraries, temporaries and fragmentation on a GPU
+FLUX3_TOKENS = 160  # text tokens assumed for FLUX.3, which reads captions in windows of 80: about a hundred words
 ITEMSIZE = {"float32": 4, "bfloat16": 2}
+
+Design = Literal["flux1", "flux2", "flux3"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a design's blocks cost, double and single."""
+
+    weights: int  # that a token meets in a block, in units of width squared
+    adapter: tuple[int, int]  # inputs and outputs of all linear layers of a block, in units of width
+    saved: Mapping[str, tuple[float, float]]  # bytes for the backward pass, by precision: a token, unit of width
+
+
+DESIGNS: Mapping[Design, Block] = MappingProxyType(
+    {
+        "flux1": Block(12, (36, 17), {"float32": (72.7, 68.6), "bfloat16": (40.5, 38.4)}),
+        "flux2": Block(13, (38, 15), {"float32": (88.7, 84.3), "bfloat16": (48.4, 50.3)}),
+        "flux3": Block(13, (38, 19), {"float32": (84.6, 84.6), "bfloat16": (46.4, 46.4)}),
+    }
+)
+"""The first blocks of FLUX.3 are counted as double ones: one stream for pictures, one for text."""
+
+CLASSES: Mapping[str, Design] = MappingProxyType(
+    {"FluxTransformer2DModel": "flux1", "Flux2Transformer2DModel": "flux2", "Flux3Transformer2DModel": "flux3"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The numbers of a FLUX.2 transformer that decide what training costs."""
+    """The numbers of a transformer that decide what training costs."""
 
     width: int
     double: int  # blocks with separate picture and text streams
@@ -39,6 +66,7 @@ class Architecture:
     text_width: int
     text_tokens: int  # of one prompt, padding included
     parameters: float
+    design: Design = "flux2"
 
     @property
     def blocks(self) -> int:
@@ -47,7 +75,8 @@ class Architecture:
 
     def adapter_parameters(self, rank: int) -> int:
         """Weights of a LoRA of `rank` on every linear layer of the blocks."""
-        return rank * self.width * (38 * self.double + 15 * self.single)
+        double, single = DESIGNS[self.design].adapter
+        return rank * self.width * (double * self.double + single * self.single)
 
 
 KNOWN: Mapping[str, Architecture] = MappingProxyType(
@@ -55,6 +84,10 @@ KNOWN: Mapping[str, Architecture] = MappingProxyType(
         "FLUX.2-klein-base-4B": Architecture(3072, 5, 20, 128, 7680, 512, 3.876e9),
         "FLUX.2-klein-base-9B": Architecture(4096, 8, 24, 128, 12288, 512, 9.079e9),
         "FLUX.2-dev": Architecture(6144, 8, 48, 128, 15360, 512, 32.22e9),
+        "FLUX.1-dev": Architecture(3072, 19, 38, 64, 4096, 512, 11.9e9, "flux1"),
+        "FLUX.1-Krea-dev": Architecture(3072, 19, 38, 64, 4096, 512, 11.9e9, "flux1"),
+        "FLUX.1-Kontext-dev": Architecture(3072, 19, 38, 64, 4096, 512, 11.9e9, "flux1"),
+        "flux-3-image-klein-base": Architecture(3072, 5, 28, 128, 20480, FLUX3_TOKENS, 5.54e9, "flux3"),
     }
 )
 """Checkpoints whose cost can be told before they are downloaded."""
@@ -80,9 +113,10 @@ class Estimate:
 
 
 def architecture_of(folder: Path, *, text_tokens: int, parameters: float) -> Architecture | None:
-    """The numbers of the model in `folder`; None when it is no FLUX.2 transformer."""
+    """The numbers of the model in `folder`; None when its transformer is of no known design."""
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
-    if config.get("_class_name") != "Flux2Transformer2DModel":
+    design = CLASSES.get(str(config.get("_class_name")))
+    if design is None:
         return None
     return Architecture(
         width=int(config["num_attention_heads"]) * int(config["attention_head_dim"]),
@@ -90,8 +124,9 @@ def architecture_of(folder: Path, *, text_tokens: int, parameters: float) -> Arc
         single=int(config["num_single_layers"]),
         channels=int(config["in_channels"]),
         text_width=int(config["joint_attention_dim"]),
-        text_tokens=text_tokens,
+        text_tokens=FLUX3_TOKENS if design == "flux3" else text_tokens,
         parameters=parameters,
+        design=design,
     )
 
 
@@ -104,12 +139,12 @@ def tokens(bucket: Bucket, architecture: Architecture, multiple: int) -> int:
 def operations(count: int, architecture: Architecture) -> float:
     """Floating-point operations of one example of `count` tokens, forward and backward."""
     width, blocks = architecture.width, architecture.blocks
-    return 52.0 * width**2 * blocks * count + 12.0 * count**2 * width * blocks
+    return 4.0 * DESIGNS[architecture.design].weights * width**2 * blocks * count + 12.0 * count**2 * width * blocks
 
 
 def saved_bytes(count: int, architecture: Architecture, precision: str) -> float:
     """Bytes that one example of `count` tokens keeps for the backward pass."""
-    double, single = SAVED[precision]
+    double, single = DESIGNS[architecture.design].saved[precision]
     return (double * architecture.double + single * architecture.single) * count * architecture.width
 
 

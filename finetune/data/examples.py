@@ -241,10 +241,6 @@ def _edit(rng: Random, alone: bool) -> tuple[str, Painter]:  # noqa: ARG001 - th
     return f"swap the {item.colour} {item.shape} and the {background} background", paint
 
 
-def _canvas(background: str, side: int) -> Image.Image:
-    return Image.new("RGB", (side * SUPERSAMPLE, side * SUPERSAMPLE), rgb(background))
-
-
 KINDS: Mapping[str, Callable[[Random, bool], tuple[str, Painter]]] = MappingProxyType(
     {"style": _style, "shape": _shape, "letter": _letter, "edit": _edit}
 )

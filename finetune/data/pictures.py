@@ -110,13 +110,6 @@ def decode_mask(blob: Blob) -> Image.Image:
         return upright if upright.mode == "L" else _to_rgb(upright, transparent=False).convert("L")
 
 
-def size_of(blob: Blob) -> tuple[int, int]:
-    """(width, height) from the header alone, the orientation applied. Raises `PictureError` as `decode`."""
-    with _opened(blob) as raw:
-        turned = raw.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        return (raw.height, raw.width) if turned else raw.size
-
-
 def content_digest(picture: Image.Image) -> str:
     """SHA-256 over mode, size and pixels: equal pictures are equal whatever their files."""
     head = f"{picture.mode} {picture.width} {picture.height}\n".encode()

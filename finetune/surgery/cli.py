@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example("finetune info style.safetensors", "finetune info style.safetensors --norms --json"))(
         info
     )
-    app.command(epilog=example("finetune diff style.safetensors style_kohya.safetensors"))(diff)
+    app.command(
+        epilog=example("finetune diff style.safetensors style_kohya.safetensors", "finetune diff style style-2")
+    )(diff)
     app.command(epilog=example("finetune convert style.safetensors style_comfy.safetensors --format bfl"))(convert)
     cli_weights.register(app)
 
@@ -130,28 +132,35 @@ def _print(adapter: AdapterInfo, fit: Fit, norms: dict[str, float]) -> None:
 
 @guard
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="A.safetensors", help="An adapter file of any dialect.")],
-    second: Annotated[Path, typer.Argument(metavar="B.safetensors", help="Another.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="An adapter file of any dialect, or a training run.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     *,
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="Relative distance up to which they count as equal.")
     ] = 1e-6,
+    home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say what differs between two adapter files: layers, ranks, sizes of the changes, metadata.
 
-    Both are compared by what they do, not by how their keys are named. Exits with 1 when they do different things.
+    Both are compared by what they do, not by how their keys are named. Of two runs also settings and data are compared.
+    Exits with 1 when they do different things.
     """
     from dataclasses import asdict
 
     from finetune.formats import load_adapter
     from finetune.surgery.compare import compare
+    from finetune.surgery.runs import adapter_of, run_differences
 
-    found = compare(load_adapter(first), load_adapter(second))
+    (one, own), (two, other) = adapter_of(first, home), adapter_of(second, home)
+    runs = run_differences(own, other) if own and other else []
+    found = compare(load_adapter(one), load_adapter(two))
     same = found.same(tolerance)
     if json:
-        print_json({"same": same, **asdict(found)})
+        print_json({"same": same, **asdict(found)} | ({"runs": runs} if own and other else {}))
     else:
+        for line in runs:
+            typer.echo(line)
         rows = sorted(found.layers, key=lambda layer: -layer.distance)
         print_table(
             ["layer", "rank", "norm", "distance", "cosine"],
@@ -168,8 +177,8 @@ def diff(
         )
         if len(rows) > SHOWN:
             typer.echo(f"... and {len(rows) - SHOWN} layers that differ less")
-        for key, (one, two) in found.metadata.items():
-            typer.echo(f"metadata {key}: {_short(one)} -> {_short(two)}")
+        for key, (before, after) in found.metadata.items():
+            typer.echo(f"metadata {key}: {_short(before)} -> {_short(after)}")
         verdict = "the same change" if same else "different changes"
         typer.echo(f"{verdict}: relative distance {found.distance:.3g} over {len(found.layers)} layers")
     if not same:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageEnhance
@@ -16,7 +17,7 @@ from finetune.cli import app
 from finetune.data.check import Plan, check
 from finetune.data.config import DataConfig
 from finetune.data.duplicates import equal_groups, near_groups
-from finetune.data.estimate import KNOWN, architecture_of
+from finetune.data.estimate import KNOWN, Architecture, Design, architecture_of, saved_bytes
 from finetune.data.report import Report
 from tests.finetune.training import picture, put
 from workbench.models import ModelCatalog
@@ -151,6 +152,10 @@ def test_estimates_are_those_of_published_checkpoints(folder: Path) -> None:
     assert 20e9 < made.memory < 27e9
     assert made.memory_recomputed < 12e9
     assert made.seconds is None
+    for name, parameters in (("FLUX.1-dev", 65.4e6), ("flux-3-image-klein-base", 35.5e6)):
+        made = check(str(big), model=name).findings.estimate
+        assert made is not None
+        assert made.checkpoint == pytest.approx(parameters * 12, rel=0.01)
 
 
 def test_estimates_of_a_model_that_is_here_have_a_time(folder: Path, tiny_catalog: ModelCatalog) -> None:
@@ -163,27 +168,45 @@ def test_estimates_of_a_model_that_is_here_have_a_time(folder: Path, tiny_catalo
     assert any("s a step" in value for _, value in report.estimate_rows())
 
 
+def transformer(design: Design, double: int, single: int) -> Any:
+    """A transformer 256 wide, with random weights."""
+    import diffusers
+
+    common = {"in_channels": 16, "num_layers": double, "num_single_layers": single, "attention_head_dim": 64,
+              "num_attention_heads": 4, "joint_attention_dim": 64}  # fmt: skip
+    if design == "flux1":
+        return diffusers.FluxTransformer2DModel(**common, pooled_projection_dim=12, axes_dims_rope=(16, 24, 24))
+    if design == "flux2":
+        return diffusers.Flux2Transformer2DModel(
+            **common, timestep_guidance_channels=32, axes_dims_rope=(16, 16, 16, 16), guidance_embeds=False
+        )
+    return diffusers.Flux3Transformer2DModel(
+        **common, cond_in_channels=16, timestep_channels=32, axes_dims_rope=(16, 16, 16, 16)
+    )
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_memory_for_the_backward_pass_is_what_autograd_saves(precision: str) -> None:
-    """Counted with saved-tensor hooks on a small transformer with an adapter on every layer of its blocks."""
+@pytest.mark.parametrize(
+    ("design", "family"), [("flux1", "flux1-dev"), ("flux2", "flux2-klein"), ("flux3", "flux3-klein")]
+)
+def test_memory_for_the_backward_pass_is_what_autograd_saves(design: Design, family: str, precision: str) -> None:
+    """Counted with saved-tensor hooks on small transformers with an adapter on every layer of their blocks."""
     import torch
-    from diffusers import Flux2Transformer2DModel
 
     from finetune.adapters import attach
     from finetune.config import AdapterConfig
-    from finetune.data.estimate import Architecture, saved_bytes
     from finetune.families import TRAIN_FAMILIES
 
-    width, picture_tokens, text_tokens = 256, 512, 128
+    picture_tokens, text_tokens, axes = 512, 128, 3 if design == "flux1" else 4
+    dtype = getattr(torch, precision)
 
-    def saved(double: int, single: int) -> int:
+    def saved(double: int, single: int) -> tuple[int, int]:
         torch.manual_seed(0)
-        model = Flux2Transformer2DModel(
-            in_channels=16, num_layers=double, num_single_layers=single, attention_head_dim=64,
-            num_attention_heads=width // 64, joint_attention_dim=64, timestep_guidance_channels=32,
-            axes_dims_rope=(16, 16, 16, 16), guidance_embeds=False,
-        ).to(getattr(torch, precision))  # fmt: skip
-        attach(model, AdapterConfig(rank=4), TRAIN_FAMILIES["flux2-klein"].blocks, 0)
+        model = transformer(design, double, single)
+        for name, parameter in model.named_parameters():
+            if design != "flux3" or ("norm_q" not in name and "norm_k" not in name):  # which diffusers keeps in float32
+                parameter.data = parameter.data.to(dtype)
+        trained = attach(model, AdapterConfig(rank=4), TRAIN_FAMILIES[family].blocks, 0)
         own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         kept: dict[int, int] = {}
         alive: list[torch.Tensor] = []  # so that no address is used twice
@@ -195,24 +218,27 @@ def test_memory_for_the_backward_pass_is_what_autograd_saves(precision: str) -> 
                 kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        dtype = getattr(torch, precision)
+        more = {"pooled_projections": torch.randn(1, 12, dtype=dtype)} if design == "flux1" else {}
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             model(
                 hidden_states=torch.randn(1, picture_tokens, 16, dtype=dtype),
                 timestep=torch.tensor([0.5]),
                 encoder_hidden_states=torch.randn(1, text_tokens, 64, dtype=dtype),
-                txt_ids=torch.zeros(text_tokens, 4),
-                img_ids=torch.zeros(picture_tokens, 4),
+                txt_ids=torch.zeros(text_tokens, axes),
+                img_ids=torch.zeros(picture_tokens, axes),
+                **more,
             )
-        return sum(kept.values())
+        return sum(kept.values()), sum(parameter.numel() for parameter in trained)
 
-    one, more = saved(1, 1), saved(2, 3)
-    shape = {"width": width, "channels": 16, "text_width": 64, "text_tokens": text_tokens, "parameters": 0.0}
-    per_blocks = [
-        saved_bytes(picture_tokens + text_tokens, Architecture(double=d, single=s, **shape), precision)  # type: ignore[arg-type]
-        for d, s in ((1, 1), (2, 3))
-    ]
-    assert more - one == pytest.approx(per_blocks[1] - per_blocks[0], rel=0.03)
+    (one, few), (more, many) = saved(1, 1), saved(2, 3)
+    shape: dict[str, Any] = {"width": 256, "channels": 16, "text_width": 64, "text_tokens": text_tokens}
+    told = [
+        Architecture(double=d, single=s, parameters=0.0, design=design, **shape) for d, s in ((1, 1), (2, 3))
+    ]  # fmt: skip
+    bytes_told = [saved_bytes(picture_tokens + text_tokens, each, precision) for each in told]
+    assert more - one == pytest.approx(bytes_told[1] - bytes_told[0], rel=0.03)
+    weights = [each.adapter_parameters(4) for each in told]
+    assert many - few == weights[1] - weights[0]
 
 
 def test_architectures_are_read_from_the_models_files(tiny_catalog: ModelCatalog) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from finetune.checkpoint import load_checkpoint
-from finetune.run import RunHandle, attach, create_run, start_run
+from finetune.run import RunHandle, attach, create_run
 from finetune.runfolder import ACTIVE, RunFolder
 from tests.finetune.training import run, sha256, small, write_pictures
 from workbench.models import ModelCatalog
@@ -112,15 +112,29 @@ def test_a_killed_run_goes_on_to_the_same_bits(tiny_klein: TinyKlein, tmp_path: 
     assert len(set(moments)) > 1 or KILLS < 4  # they came at different moments
 
 
-def test_a_run_in_its_own_process_is_found_again(tiny_klein: TinyKlein, tmp_path: Path) -> None:
-    """The handle of another kernel finds the run, sees it work, and stops it."""
+KERNEL = """
+import os, signal, sys
+from pathlib import Path
+from finetune.config import TrainConfig
+from finetune.run import start_run
+start_run(TrainConfig.from_yaml(sys.stdin.read()), home=Path(sys.argv[1]), models=Path(sys.argv[2]))
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+def test_a_run_outlives_a_killed_kernel_and_is_found_again(tiny_klein: TinyKlein, tmp_path: Path) -> None:
+    """A process starts it and is killed with its whole group; the handle of another one sees it work, and stops it."""
     home = tmp_path / "home"
     config = small(write_pictures(tmp_path / "squares"), steps=100_000, log_every=1)
-    started = start_run(config, home=home, models=tiny_klein.root)
+    kernel = subprocess.run(
+        [sys.executable, "-c", KERNEL, str(home), str(tiny_klein.root)],
+        input=config.to_yaml(), text=True, check=False, timeout=LIMIT, start_new_session=True,
+    )  # fmt: skip
+    assert kernel.returncode == -signal.SIGKILL
     other: RunHandle = attach("small", home=home)
     end = time.monotonic() + LIMIT
     while not any(record["event"] == "step" for record in other.records()):
-        assert started.status().state in ACTIVE, started.output()
+        assert other.status().state in ACTIVE, other.output()
         assert time.monotonic() < end
         time.sleep(0.05)
     assert other.status().state == "running"

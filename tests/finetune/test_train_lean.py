@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from peft import inject_adapter_in_model
@@ -11,8 +13,9 @@ from torch import nn
 from finetune.adapters import attach, peft_config, read_state, write_state
 from finetune.config import AdapterConfig
 from finetune.families import TRAIN_FAMILIES
-from finetune.lean import LeanLora
+from finetune.lean import KEPT, LeanLora, make_lean
 from finetune.objective import flow_losses
+from finetune.passes import compile_blocks
 from tests.finetune.test_train_objective import make, tiny
 
 FAMILY = TRAIN_FAMILIES["flux2-klein"]
@@ -55,3 +58,38 @@ def test_layers_with_more_than_a_product_keep_their_own_pass() -> None:
         model = tiny("flux2-klein")
         attach(model, AdapterConfig.model_validate(values), FAMILY.blocks, 0)
         assert layers(model, LeanLora) == 0
+
+
+def test_positions_are_embedded_once() -> None:
+    model: Any = tiny("flux2-klein")
+    embed = model.pos_embed
+    ids = torch.tensor([[0, 1, 2, 0], [0, 1, 3, 0]])
+    wanted = embed(ids)
+    make_lean(model)
+    first, again = model.pos_embed(ids), model.pos_embed(ids)
+    assert first[0] is again[0]
+    assert all(torch.equal(one, two) for one, two in zip(first, wanted, strict=True))
+    other = model.pos_embed(ids + 1)
+    assert not torch.equal(other[0], first[0])
+    for _ in range(2 * KEPT):
+        model.pos_embed(ids.clone())
+    assert len(model.pos_embed._kept) == KEPT  # what is not used again goes
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's own tracing
+def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced as torch compiles, and run without a compiler, which not every machine has."""
+    monkeypatch.setattr("finetune.passes.COMPILER", "eager")
+    model, losses, gradients = tiny("flux2-klein"), [], []
+    trained = attach(model, AdapterConfig(rank=2), FAMILY.blocks, 0)
+    batch = make("flux2-klein", 1)[0]
+    for wanted in (False, True):
+        compile_blocks(model, wanted=wanted)
+        loss = flow_losses(FAMILY, model, batch).mean()
+        gradients.append(torch.autograd.grad(loss, trained, allow_unused=True))
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=0)
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-6)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0  # something was compiled
+    torch.compiler.reset()

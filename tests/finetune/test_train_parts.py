@@ -16,7 +16,10 @@ from torch import nn
 from finetune.cache import FeatureCache, feature_key
 from finetune.checkpoint import Checkpoint, flatten, load_checkpoint, save_checkpoint, unflatten
 from finetune.config import TimestepConfig, TimestepKind, TrainConfig, TrainConfigError
+from finetune.data import DataConfig
+from finetune.data.example import with_trigger
 from finetune.optim import clip_gradients, learning_rate, make_optimiser
+from finetune.preview import default_prompts, without_trigger
 from finetune.runfolder import RunFolder
 from finetune.sampling import draw_sigma, fixed_levels, generator, shift_mu
 from tests.finetune.training import run, small, write_pictures
@@ -198,3 +201,18 @@ def test_one_picture_is_learned(tiny_klein: TinyKlein, tmp_path: Path) -> None:
     folder = run(config, ModelCatalog(tmp_path / "home", tiny_klein.root, device="cpu"))
     first, last = (record["loss"] for record in folder.records() if record["event"] == "held_out")
     assert last < 0.7 * first
+
+
+@pytest.mark.parametrize("template", ["{trigger}, {caption}", "{caption}, in {trigger} style"])
+@pytest.mark.parametrize("caption", ["a red star", "a [trigger] in the sun", "a wug, seen from above"])
+def test_previews_show_prompts_with_and_without_the_trigger(template: str, caption: str) -> None:
+    data = DataConfig.parse({"path": "x", "trigger": "wug", "trigger_template": template})
+    seen = with_trigger(caption, data)
+    plain = without_trigger(seen, data)
+    assert "wug" in seen
+    assert plain == {"a red star": "a red star", "a [trigger] in the sun": "a in the sun"}.get(
+        caption, "a seen from above"
+    )
+    assert default_prompts([seen, "b, wug"], data, plain=True)[:2] == (seen, plain)
+    assert default_prompts([seen], data, plain=False) == (seen,)  # an edit means nothing without its references
+    assert len(default_prompts([f"wug {number}" for number in range(9)], data, plain=True)) == 8

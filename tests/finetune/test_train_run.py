@@ -15,9 +15,12 @@ from typer.testing import CliRunner
 from finetune.checkpoint import CheckpointError, load_checkpoint
 from finetune.config import TrainConfig
 from finetune.execute import execute
-from finetune.loop import TrainingError
+from finetune.failures import TrainingError
+from finetune.passes import choose_recomputed
+from finetune.recompute import Recomputed
 from finetune.run import RunHandle, create_run
 from finetune.runfolder import RunError, RunFolder, find_run, list_runs
+from finetune.surgery.runs import adapter_of, run_differences
 from tests.finetune.training import losses, run, sha256, small, write_pictures
 from workbench.engine.events import CancelToken
 from workbench.errors import WorkbenchError
@@ -168,8 +171,11 @@ def test_the_first_value_that_is_not_finite_stops_the_run(pictures: Path, catalo
     config = small(pictures, adapter={"rank": 4, "alpha": 1e15}, optimiser={"learning_rate": 10.0, "clip": 1e30},
                    steps=20, checkpoint_every=1, held_out={"every": 500})  # fmt: skip
     folder = create_run(config, catalog.home)
-    with pytest.raises(TrainingError, match=r"Step \d+ is not finite .* for squares/"):
+    with pytest.raises(
+        TrainingError, match=r"Step \d+ is not finite .* for squares/\d\.png \(noise level 0\."
+    ) as caught:
         execute(folder, catalog)
+    assert f"checkpoint of step {folder.steps_saved()[-1]} is kept" in caught.value.remedy
     assert folder.status().state == "failed"
     kept = load_checkpoint(folder.checkpoint(folder.steps_saved()[-1]))
     assert all(bool(torch.isfinite(value).all()) for value in kept.adapter.values())
@@ -268,6 +274,33 @@ def test_recomputing_blocks_changes_no_bit(pictures: Path, catalog: ModelCatalog
         assert all(torch.equal(value, other[key]) for key, value in states[0].items())
 
 
+def test_blocks_are_recomputed_when_memory_asks_for_it() -> None:
+    needs: dict[Recomputed, float] = {"none": 10.0, "half": 6.0, "all": 2.0}
+    config = TrainConfig.parse({"model": "a", "data": "b"})
+    chosen = [choose_recomputed(config, needs, free) for free in (12.0, 11.0, 7.1, 7.0, 1.0)]
+    assert chosen == ["none", "half", "half", "all", "all"]  # 85 % of what is free are planned for
+    assert choose_recomputed(config.replace(gradient_checkpointing="half"), needs, 1.0) == "half"
+    assert choose_recomputed(config, None, 1.0) == "none"
+
+
+def test_a_run_with_too_little_memory_recomputes_and_goes_on(
+    pictures: Path, catalog: ModelCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits: so a run may go on elsewhere, or with another choice."""
+    folder = run(small(pictures, steps=2), catalog)
+    monkeypatch.setattr("finetune.execute.free_memory", lambda _: 1.0)
+    (folder.path / "config.yaml").write_text(folder.config.replace(steps=4).to_yaml(), encoding="utf-8")
+    assert execute(folder, catalog).step == 4
+    told = [record["recomputed"] for record in folder.records() if record["event"] == "started"]
+    assert told == ["none", "all"]
+    other = run(small(pictures, steps=4, name="other", gradient_checkpointing="none", deterministic=True), catalog)
+    one, two = (load_checkpoint(each.checkpoint(4)).adapter for each in (folder, other))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+    assert not torch.are_deterministic_algorithms_enabled()  # as before
+    assert run_differences(folder, other) == ["deterministic: False -> True"]
+    assert adapter_of("other", catalog.home) == (other.adapter, other)
+
+
 def test_previews_change_no_bit(
     finished: tuple[RunFolder, ModelCatalog], pictures: Path, catalog: ModelCatalog
 ) -> None:
@@ -294,7 +327,7 @@ def test_out_of_memory_says_what_was_tried(pictures: Path, catalog: ModelCatalog
         if record["event"] == "step":
             raise torch.OutOfMemoryError("of a device")
 
-    with pytest.raises(TrainingError, match=r"no memory left .*\(batches of 2 at up to 64x64") as caught:
+    with pytest.raises(TrainingError, match=r"no memory left .*\(batches of 2 at up to 64x64.* GB estimated") as caught:
         execute(folder, catalog, listen=listen)
     assert caught.value.remedy.index("gradient_checkpointing") < caught.value.remedy.index("quant")
     assert folder.status().state == "failed"
@@ -394,6 +427,8 @@ def test_command_line(tiny_klein: TinyKlein, pictures: Path, tmp_path: Path, mon
     again = runner.invoke(app, ["resume", "squares", "--steps", "3"])
     assert again.exit_code == 0, again.output
     assert "step 3 of 3" in again.stdout
+    same = runner.invoke(app, ["diff", "squares", "squares", "--json"])
+    assert (same.exit_code, json.loads(same.stdout)["runs"]) == (0, [])
     listed = json.loads(runner.invoke(app, ["runs", "--json"]).stdout)
     assert [(each["name"], each["state"]) for each in listed] == [("squares", "finished")]
     wrong = runner.invoke(app, ["train", "--model", "tiny-distilled", "--data", str(pictures), "--name", "x", *options])
