@@ -109,7 +109,8 @@ def test_an_invokeai_graph_alone() -> None:
     recipe = found.recipe
     assert (recipe.prompt, recipe.seed, recipe.steps, recipe.width, recipe.height) == ("a paper boat", 77, 12, 768, 512)
     assert (recipe.guidance_scale, recipe.adapters) == (3.0, (Adapter(name="inked", weight=0.5),))
-    assert "scheduler" in reasons(found)
+    assert "scheduler" not in reasons(found)
+    assert found.recipe.sampler == "heun"
 
 
 def test_comfyui_with_custom_sampling() -> None:

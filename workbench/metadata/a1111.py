@@ -48,6 +48,7 @@ _HANDLED = {
     "Adapters",
 }
 EULER = {"euler", "k_euler", "flow match euler discrete", "euler simple", "flowmatch euler"}
+HEUN = {"heun", "k heun", "flow match heun discrete"}
 EVEN = {"automatic", "simple", "normal", "sgm uniform", "undefined"}
 
 
@@ -178,12 +179,18 @@ def guidance(draft: Draft, real: tuple[str, Any], embedded: tuple[str, Any]) -> 
 
 
 def sampling(draft: Draft, sampler: tuple[str, Any], schedule: tuple[str, Any]) -> None:
-    """Sampler and schedule, by name: what is not Euler steps over even noise levels is written down."""
+    """Sampler and schedule, by name: what is neither Euler's nor Heun's steps, or not even noise, is written down.
+
+    DPM++ and the spacings of these tools work on other scales of noise than a recipe's, so they are no equals of its own.
+    """
     for (name, value), known in ((sampler, EULER), (schedule, EVEN)):
-        if value is None or not str(value).strip():
+        said = "" if value is None else str(value).strip().lower().replace("_", " ")
+        if not said or said in {each.replace("_", " ") for each in known}:
             continue
-        if str(value).strip().lower().replace("_", " ") not in {each.replace("_", " ") for each in known}:
-            draft.leave_out(name, value, "a recipe names none: the model's own is used")
+        if known is EULER and said in HEUN:
+            draft.set("sampler", "heun", name=name)
+        else:
+            draft.leave_out(name, value, "a recipe has none that is equal: the model's own is used")
 
 
 def is_one(value: Any) -> bool:

@@ -17,7 +17,16 @@ from PIL.Image import Image
 log = logging.getLogger(__name__)
 
 Name = Literal[
-    *("submitted", "started", "step", "preview", "finished", "failed", "canceled", "returned", "paused", "resumed"),
+    "submitted",
+    "started",
+    "step",
+    "preview",
+    "finished",
+    "failed",
+    "canceled",
+    "returned",
+    "paused",
+    "resumed",
     "saving",
 ]
 
