@@ -122,8 +122,10 @@ class Mode:
 
     @property
     def short(self) -> str:
-        """For labels: as written, without version and the numbers of measured ratios."""
-        parts = [f"{name}={_number(value)}" for name, value in self.values]
+        """For labels: without version, without what is at its default, and ratios as their number."""
+        parts = [
+            f"{name}={_number(value)}" for name, value in self.values if value != self.method.parameters[name].default
+        ]
         if isinstance(self.ratios, tuple):
             parts.append(f"{len(self.ratios)} ratios")
         return ":".join([self.name, *parts])

@@ -110,6 +110,11 @@ class Defaults(Protocol):
         ...
 
     @property
+    def upsampler(self) -> str:
+        """Name of the published model that writes its captions, or ''."""
+        ...
+
+    @property
     def caches(self) -> tuple[str, ...]:
         """Approximate caches that its transformer can be run with."""
         ...

@@ -33,7 +33,7 @@ DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first
     *("references", "image", "strength", "mask", "margins", "shift", "sigmas"),
     *("true_cfg_scale", "quantisation", "control", "control_type", "redux"),
-    *("regions", "boxes", "decode_tile", "cache", "sampler", "schedule"),
+    *("regions", "boxes", "decode_tile", "cache", "sampler", "schedule", "prompt_upsampler"),
 )
 
 
@@ -65,6 +65,13 @@ class Recipe(BaseModel):
     model: str = Field(default=DEFAULT_MODEL, min_length=1, description="Model name in the catalog.")
     task: Task | None = Field(default=None, description="What the model is asked to do; empty: told by the fields.")
     prompt: str = Field(default="", description="What to show.")
+    prompt_upsampler: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][\w.-]*$",
+        max_length=200,
+        description="Folder of a model that writes the caption from the prompt, such as flux-3-image-klein-pup "
+        "(FLUX.3); empty: the prompt as it is.",
+    )
     negative_prompt: str = Field(
         default="", description="What to steer away from; used where guidance is real (base models)."
     )
@@ -296,9 +303,13 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     assert full.width is not None  # filled above
     assert full.height is not None
     _check_size(full.width, full.height, model)
-    full = full.replace(**fill_layout(full, model, catalog), cache=fill_cache(full, model), **fill_solver(full, model))
+    layout = fill_layout(full, model, catalog)
+    if full.prompt_upsampler is not None:  # it reads request and boxes apart, and writes the table itself
+        layout |= {"prompt": full.prompt, "boxes": full.boxes}
+    full = full.replace(**layout, cache=fill_cache(full, model), **fill_solver(full, model))
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
-    companions = {name: catalog.companion_fingerprint(name) for name in companions_of(full)}
+    further = (*companions_of(full), *_upsampler(full, model))
+    companions = {name: catalog.companion_fingerprint(name) for name in further}
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)
 
 
@@ -315,6 +326,20 @@ def _guidance(recipe: Recipe, model: Defaults) -> tuple[float, float | None, boo
         return guidance if model.embeds_guidance else 1.0, cfg, cfg is not None
     guided = guidance > 1 and not model.is_distilled
     return guidance if guided else 1.0, None, guided
+
+
+def _upsampler(recipe: Recipe, model: Defaults) -> tuple[str, ...]:
+    """The model that writes the caption, where the recipe has one."""
+    if recipe.prompt_upsampler is None:
+        return ()
+    if not model.upsampler:
+        raise RecipeError(
+            f"{model.name} has no prompt upsampler.",
+            "Leave prompt_upsampler out, or use a model of the families flux3-klein or flux3-klein-base.",
+        )
+    if not recipe.prompt.strip():
+        raise RecipeError("The prompt is empty, and the upsampler writes from it.", "Say in a few words what to show.")
+    return (recipe.prompt_upsampler,)
 
 
 def _load(text: str) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.approximate import parse
 from workbench.errors import ModelError, StoreError
 from workbench.recipe import Recipe, ResolvedRecipe, resolve
 from workbench.store import pixel_sha256, read_picture
@@ -45,8 +46,9 @@ class Verification:
     def sentence(self) -> str:
         """The outcome in words."""
         verdict = "The same picture" if self.ok else "NOT the same picture"
+        made = f" It is approximate, drawn with the cache {parse(self.cache).short}." if self.cache else ""
         edited = "" if self.intact else " The pixels were changed after the file was written."
-        return f"{verdict}: the largest difference is {self.max_difference} of 255 levels.{edited}"
+        return f"{verdict}: the largest difference is {self.max_difference} of 255 levels.{edited}{made}"
 
 
 def verify(path: Path, session: Session) -> Verification:

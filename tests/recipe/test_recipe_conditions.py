@@ -24,7 +24,7 @@ class PaperModel:
     size_multiple, min_side, max_side, max_pixels = 16, 64, 256, 65536
     tasks, max_references = ("text-to-image",), 0
     embeds_guidance = true_cfg = is_baseline = regions = boxes = False
-    caches = ()
+    caches, upsampler = (), ""
 
 
 class PaperCatalog:

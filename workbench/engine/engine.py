@@ -6,6 +6,7 @@ import logging
 import math
 import platform
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
@@ -22,6 +23,7 @@ from workbench.engine.preview import preview_map
 from workbench.engine.runner import GroupRunner
 from workbench.engine.stock import StockPipelines, StockRunner
 from workbench.engine.text import TextCache
+from workbench.engine.upsample import Captions
 from workbench.errors import Cancelled, SettingsError, WorkbenchError
 from workbench.models.catalog import ModelCatalog
 from workbench.models.device import choose_device
@@ -71,6 +73,7 @@ class Engine:
         cache = catalog.home / "cache"
         self.texts = TextCache(folder=cache / "texts" if keep_texts else None)
         self.pictures = PictureCache(catalog.inputs)
+        self.captions = Captions(catalog, self.device)
         self._previews = TensorFolder(cache / "previews")
         self._lock = Lock()
 
@@ -104,6 +107,7 @@ class Engine:
         cancel = cancel or CancelToken()
         tell = _Teller(listen)
         plan = make_plan(recipes, self._catalog)
+        unique, wanted = plan.unique, {job.digest for group in plan.groups for job in group.jobs}
         sizes = [self._rows(group) for group in plan.groups]
         batches = sum(math.ceil(len(group.jobs) / size) for group, size in zip(plan.groups, sizes, strict=True))
         tell(Planned(len(plan.recipes), plan.unique, batches))
@@ -111,21 +115,47 @@ class Engine:
             tell(Finished("", 0, plan.unique, failure.error))
             yield Result(failure.index, plan.recipes[failure.index], None, error=failure.error)
         made: set[str] = set()
-        for group, size in zip(plan.groups, sizes, strict=True):
+        plan, without = self._write_captions(plan, cancel)
+        for group, outcome in without:
+            made.add(outcome.job.digest)
+            tell(Finished(outcome.job.digest, len(made), unique, outcome.error))
+            yield from self._results(plan, group, outcome, Economy(1), tell.warnings)
+        for group in plan.groups:
             reset_peak(self.device)
-            runner = self._runner(group, size, tell, cancel, previews=previews)
+            runner = self._runner(group, self._rows(group), tell, cancel, previews=previews)
             for given_up in runner.economy.taken:
                 tell(Saving(group.model, given_up, runner.economy.why))
             for outcome in runner.run():
                 made.add(outcome.job.digest)
-                tell(Finished(outcome.job.digest, len(made), plan.unique, outcome.error))
+                tell(Finished(outcome.job.digest, len(made), unique, outcome.error))
                 yield from self._results(plan, group, outcome, runner.economy, tell.warnings)
-        missing = {job.digest for group in plan.groups for job in group.jobs} - made
+        missing = wanted - made
         if any(not cancel.dropped(digest) for digest in missing):
             raise Cancelled(
-                f"Stopped after {len(made)} of {plan.unique} pictures.",
+                f"Stopped after {len(made)} of {unique} pictures.",
                 "The finished ones are kept; run again to go on.",
             )
+
+    def _write_captions(self, plan: Plan, cancel: CancelToken) -> tuple[Plan, list[tuple[Group, Outcome]]]:
+        """The plan with the captions that its recipes ask for, and what failed for want of one."""
+        if all(job.recipe.prompt_upsampler is None for group in plan.groups for job in group.jobs):
+            return plan, []
+        with self._lock:
+            if self.device.type != "cpu":
+                self._registry.unload()  # an upsampler is as large as a model that draws
+            captions = self.captions.of((job for group in plan.groups for job in group.jobs), cancel)
+        without, groups = [], []
+        for group in plan.groups:
+            jobs = []
+            for job in group.jobs:
+                caption = captions.get(job.digest, "")
+                if isinstance(caption, WorkbenchError):
+                    without.append((group, Outcome(job, error=caption)))
+                elif caption or job.recipe.prompt_upsampler is None:
+                    jobs.append(replace(job, caption=caption))
+            if jobs:  # the work was stopped where a caption is missing and nothing failed
+                groups.append(replace(group, jobs=tuple(jobs)))
+        return replace(plan, groups=tuple(groups)), without
 
     def _runner(
         self, group: Group, size: int, tell: _Teller, cancel: CancelToken, *, previews: bool
@@ -201,6 +231,7 @@ class Engine:
                 environment=environment(self.device, group.precision, economy.rows),
                 fallbacks=economy.taken,
                 warnings=(*outcome.warnings, *warnings),
+                caption=outcome.job.caption,
                 reused=place > 0 and outcome.error is None,
             )
 

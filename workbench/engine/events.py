@@ -71,6 +71,7 @@ class Result:
     environment: dict[str, str] = field(default_factory=dict)  # device, precision, batch size, library versions
     fallbacks: tuple[str, ...] = ()  # rungs of the memory ladder that were taken, in order
     warnings: tuple[str, ...] = ()  # for example: the prompt is longer than the text encoder reads
+    caption: str = ""  # what a prompt upsampler wrote from the prompt; '' without one, and for stored pictures
     reused: bool = False  # an equal recipe (same digest) had made this picture already
 
     @property

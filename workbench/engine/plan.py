@@ -22,11 +22,17 @@ class Job:
     indices: tuple[int, ...]
     true_cfg: bool = False  # whether the second pass has a scale of its own
     stock: bool = False  # whether the model's stock pipeline draws it
+    caption: str = ""  # what a prompt upsampler wrote; '' where there is none
 
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe, all fields filled."""
         return self.resolved.recipe
+
+    @property
+    def prompt(self) -> str:
+        """What the model reads: the caption, or else the recipe's prompt."""
+        return self.caption or self.recipe.prompt
 
     @property
     def start(self) -> int:

@@ -292,7 +292,7 @@ class GroupRunner:
         embeddings = []
         for name, job in enumerate(drawing.jobs):
             with self._lock:
-                text, warning = self._texts.get(parts, job.recipe.prompt, length)
+                text, warning = self._texts.get(parts, job.prompt, length)
                 negative, second = text, ""
                 if job.guided:
                     negative, second = self._texts.get(parts, job.recipe.negative_prompt, length, "negative prompt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.approximate import parse
 from workbench.conditions import SIDES
 from workbench.grid.labels import short_name
 from workbench.grid.plan import Plan
@@ -55,6 +56,8 @@ def _words(name: str, value: Any) -> str:
         return " + ".join(str(part) for part in value)
     if name in ("image", "mask", "control"):
         return short_name(value)
+    if name == "cache":
+        return f"{parse(value).short} (approximate)"
     if name == "margins":
         return ", ".join(f"{side} {pixels}" for side, pixels in zip(SIDES, value, strict=True) if pixels) + " px"
     return f"{value:g}" if isinstance(value, float) else str(value)

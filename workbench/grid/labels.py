@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from workbench.approximate import parse
 from workbench.conditions import Reference
 from workbench.controls import Variation
 
@@ -34,6 +35,8 @@ def shown_value(name: str, value: Any) -> Any:
         return " + ".join(str(part) for part in value) or "none"
     if name == "margins":
         return ", ".join(str(pixels) for pixels in value) if value else "none"
+    if name == "cache":
+        return parse(value).short if value else "exact"
     if name == "sigmas" and value is not None:
         return ", ".join(f"{sigma:g}" for sigma in value)
     return "none" if value is None and name in PICTURES else value

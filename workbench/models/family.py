@@ -101,6 +101,7 @@ class Family:
     canvas_pixels: int = 0  # area of the canvas on which a single reference is kept whole; 0: it is cut as several are
     regions: bool = False  # whether attention can keep the texts of several regions apart
     boxes: bool = False  # whether a table of boxes behind the prompt places what it names
+    upsampler: str = ""  # name of the published model that writes its captions from short requests
     caches: tuple[str, ...] = ()  # approximate caches that diffusers can run its transformer with
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
     additions: Mapping[str, Addition] = field(default_factory=dict)

@@ -96,11 +96,6 @@ class Model:
         return bool(self.family.config.get("flow_map"))
 
     @property
-    def jumps(self) -> bool:
-        """Whether it is a flow map, which learned where each step leads."""
-        return bool(self.family.config.get("flow_map"))
-
-    @property
     def regions(self) -> bool:
         """Whether parts of the picture can have prompts of their own."""
         return self.family.regions
@@ -109,6 +104,11 @@ class Model:
     def boxes(self) -> bool:
         """Whether a table of boxes places what the prompt names."""
         return self.family.boxes
+
+    @property
+    def upsampler(self) -> str:
+        """Name of the published model that writes captions from short requests, or '' where there is none."""
+        return self.family.upsampler
 
     @property
     def caches(self) -> tuple[str, ...]:

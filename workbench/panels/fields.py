@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
+from workbench.approximate import METHODS
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
 
@@ -49,6 +50,10 @@ class Control:
             empty = [("the model's", None)] if self.optional else []
             options = [*empty, *((str(choice), choice) for choice in get_args(self.kind))]
             return widgets.Dropdown(options=options, value=self._default, **common)
+        if self.name == "cache":
+            return widgets.Combobox(
+                options=list(METHODS), placeholder="exact", ensure_option=False, continuous_update=False, **common
+            )
         text = "" if self._default is None else str(self._default)
         return widgets.Text(value=text, continuous_update=False, **common)
 
@@ -65,7 +70,7 @@ class Control:
         if self.name in LINES:
             return tuple(line.strip() for line in raw.splitlines() if line.strip())
         if self.kind not in (int, float):
-            return raw
+            return None if raw == "" and self.optional else raw
         text = str(raw).strip()
         if not text and self.optional:
             return None
@@ -79,6 +84,8 @@ class Control:
     def value(self, value: Any) -> None:
         if self.kind in (int, float):
             value = "" if value is None else repr(value)
+        if self.kind is str and value is None:
+            value = ""
         if self.name in LISTS:
             value = ", ".join(repr(part) for part in value or ())
         if self.name in LINES:

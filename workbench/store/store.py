@@ -270,7 +270,7 @@ class Store:
             "warnings": list(result.warnings),
             "fallbacks": list(result.fallbacks),
             "peak_bytes": result.peak_bytes,
-        }
+        } | ({"caption": result.caption, "companions": resolved.companions} if result.caption else {})
 
 
 def _row(metadata: dict[str, Any], file_bytes: int) -> PictureRow:

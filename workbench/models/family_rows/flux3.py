@@ -50,6 +50,7 @@ _BASE = Family(
         "ff.linear_out",
     ),
     boxes=True,
+    upsampler="flux-3-image-klein-pup",
     regions=True,
     distilled=False,
     config=MappingProxyType({"flow_map": False}),
