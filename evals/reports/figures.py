@@ -98,7 +98,7 @@ def radar_figure(findings: Findings, measure: Measure) -> str:
     polar.set_theta_offset(math.pi / 2)
     polar.set_theta_direction(-1)
     axes.set_xticks(angles, [textwrap.fill(kind, 14) for kind in kinds])
-    axes.tick_params(axis="x", pad=9)
+    axes.tick_params(axis="x", pad=16)
     axes.set_ylim(0, 100)
     axes.set_yticks([25, 50, 75, 100], ["25", "50", "75", "100"], color=_INK, fontsize=7)
     axes.set_title(measure.title, color=_INK, fontsize=10, pad=16)

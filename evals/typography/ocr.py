@@ -95,9 +95,6 @@ def in_reading_order(regions: Sequence[Region]) -> tuple[Region, ...]:
     return tuple(region for row in rows for region in sorted(row, key=lambda each: each.box[0]))
 
 
-ENGINES = ("rapidocr", "tesseract")
-
-
 def make_ocr(name: str = "rapidocr", **options: Any) -> OCR:
     """An engine by its name: `rapidocr`, `tesseract`, `vlm:FOLDER` or `replay:FILE.json`.
 

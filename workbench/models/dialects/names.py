@@ -23,16 +23,6 @@ from typing import Literal
 from workbench.models.dialects.layout import Architecture, Place
 
 Dialect = Literal["diffusers", "peft", "bfl", "kohya", "onetrainer", "onetrainer-bfl", "xlabs", "lycoris"]
-DIALECTS: tuple[Dialect, ...] = (
-    "diffusers",
-    "peft",
-    "bfl",
-    "kohya",
-    "onetrainer",
-    "onetrainer-bfl",
-    "xlabs",
-    "lycoris",
-)
 
 # Longest endings first: `.lora_A.default.weight` also ends with `.weight`.
 ENDINGS = (
