@@ -15,6 +15,7 @@ from workbench.errors import ModelError
 
 INDEXES = ("model_index.json", "modular_model_index.json")  # of a pipeline, of a modular one
 PICKLES = (".bin", ".pt", ".ckpt", ".pth", ".pkl")
+INTEGERS = ("BOOL", "I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")  # of a safetensors header
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _CONVERT = "Convert it to safetensors, or download the safetensors files of the model."
 _AGAIN = "Download or copy the file again."

@@ -7,7 +7,7 @@ the family reads, which gives the same bits as the whole language model and save
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.models.checkpoint import component_weights
+from workbench.models.checkpoint import INTEGERS, component_weights, read_header
 from workbench.models.encoders import load_encoder
 from workbench.models.encoders import plain as plain_encoder
 from workbench.models.families import Family
+from workbench.models.identify import identify, read
 from workbench.models.single import load_single, plain
 from workbench.models.trunks import chat_tokenizer, language_trunk
 
 Loader = Callable[[Path, torch.dtype, Family], Any]
+
+_COUNTS = ("position_ids", "num_batches_tracked")  # whole numbers that are no weights
+_STATISTICS = ("running_mean", "running_var")  # no parameters, and as needed
 
 
 def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any:
@@ -39,18 +43,51 @@ def load_part(folder: Path, cls: str, dtype: torch.dtype, family: Family) -> Any
     if hasattr(diffusers, cls):
         found: Any = getattr(diffusers, cls)
         paths = component_weights(folder)
+        _check_numbers(paths)
         if not plain(paths):
             return load_single(found, folder, paths, dtype)
-        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
-        return found.from_pretrained(folder, **options)
+        return _whole(found, folder, torch_dtype=dtype)
     found = getattr(transformers, cls)
     if issubclass(found, nn.Module):
         paths = component_weights(folder)
+        _check_numbers(paths)
         if not plain_encoder(paths):
             config = found.config_class.from_pretrained(folder, local_files_only=True)
             return load_encoder(found, config, paths, dtype)
-        return found.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+        return _whole(found, folder, dtype=dtype)
     return found.from_pretrained(folder, local_files_only=True)
+
+
+def _check_numbers(paths: Sequence[Path]) -> None:
+    """Refuse whole numbers where weights are fractions and no known form of quantisation says what they mean.
+
+    Raises:
+        ValueError: names the tensor.
+    """
+    for path in paths:
+        if path.suffix == ".gguf" or identify(read(path)).numbers.method:
+            continue
+        for name, entry in read_header(path).items():
+            if str(entry.get("dtype")) in INTEGERS and not name.endswith(_COUNTS):
+                raise ValueError(f"its tensor {name} holds {entry['dtype']}, not floating-point numbers")
+
+
+def _whole(found: Any, folder: Path, **options: Any) -> Any:
+    """A module of the libraries' class `found`, refused where the libraries would make up what the files lack.
+
+    Raises:
+        ValueError: names a weight that is missing.
+    """
+    module, facts = found.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **options
+    )
+    own = dict(module.named_parameters(remove_duplicate=False))
+    absent = set(facts["missing_keys"])
+    there = {id(value) for name, value in own.items() if name not in absent}  # one tensor may have two names
+    lacking = {name for name in absent if name.endswith(_STATISTICS) or (name in own and id(own[name]) not in there)}
+    if lacking:
+        raise ValueError(f"weights are missing, among them {min(lacking)}")
+    return module
 
 
 def _scheduler(folder: Path, dtype: torch.dtype, family: Family) -> dict[str, Any]:  # noqa: ARG001
@@ -93,9 +130,9 @@ def load_trunk(folder: Path, layers: int, dtype: torch.dtype) -> nn.Module:
     config.num_hidden_layers = layers
     config.layer_types = config.layer_types[:layers]
     paths = component_weights(folder)
+    _check_numbers(paths)
     if plain_encoder(paths):
-        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-        trunk = Qwen3Model.from_pretrained(folder, config=config, dtype=dtype, **options)
+        trunk = _whole(Qwen3Model, folder, config=config, dtype=dtype)
     else:
         trunk = load_encoder(Qwen3Model, config, paths, dtype)
     if cut:

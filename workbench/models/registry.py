@@ -170,13 +170,16 @@ class Registry:
             del self._parts[key]
             dropped = True
         if dropped:
-            for owner, components in list(self._models.items()):
-                held = {id(entry.value) for entry in self._parts.values()}
-                if not {id(components.transformer), id(components.vae)} <= held:
-                    del self._models[owner]
-                    self.current = None if self.current is components else self.current
-            del components
+            self._forget()
             _collect()
+
+    def _forget(self) -> None:
+        """Let go of the models whose weights were dropped."""
+        held = {id(entry.value) for entry in self._parts.values()}
+        for owner, components in list(self._models.items()):
+            if not {id(components.transformer), id(components.vae)} <= held:
+                del self._models[owner]
+                self.current = None if self.current is components else self.current
 
 
 def _eager(names: dict[str, Key]) -> dict[str, Key]:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.checkpoint import read_header
+from workbench.models.checkpoint import INTEGERS, read_header
 from workbench.models.dialects.changes import Change, Dense, Kronecker, LowRank
 from workbench.models.dialects.identify import Identity, identify
 from workbench.models.dialects.layout import Architecture, Place
@@ -67,6 +67,12 @@ def read_changes(path: Path, architecture: Architecture | None = None, modules: 
             the rows of a fused matrix.
     """
     header = read_header(path)
+    for name, entry in header.items():
+        if str(entry.get("dtype")) in INTEGERS and len(entry["shape"]) > 1:
+            raise ModelError(
+                f"The adapter {path.name} is damaged: its tensor {name} holds {entry['dtype']}, no fractions.",
+                "Get the file again.",
+            )
     tensors, metadata = _load(path)
     identity = identify(header, metadata)
     if architecture is None and identity.architectures:
