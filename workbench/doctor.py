@@ -20,6 +20,7 @@ from workbench.checks import SECTIONS, Check, section
 from workbench.errors import WorkbenchError
 from workbench.redaction import redact, redact_all
 from workbench.settings import Settings, files, origins, shown
+from workbench.store.leftovers import find
 
 PARTS = ("workbench.models.doctor", "workbench.engine.doctor")
 """Modules that add sections of their own."""
@@ -132,6 +133,9 @@ def _disk(settings: Settings) -> Iterator[Check]:
             count, size = _count(home / name)
             more = "at least " if count >= MAX_ENTRIES else ""
             yield Check(name, f"{more}{count} files, {size / _GB:.2f} GB")
+    if left := find(home):
+        value = f"{len(left)} files, {sum(each.bytes for each in left) / _GB:.2f} GB"
+        yield Check("left by killed programs", value, "warning", "`workbench gallery refresh` removes them.")
 
 
 @section("database")

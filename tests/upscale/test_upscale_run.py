@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import delete
 from typer.testing import CliRunner
 
 from tests.conftest import TinyKlein
@@ -16,10 +17,12 @@ from tests.engine.pictures import difference, draw
 from tests.upscale.weights import compact, rrdb, save
 from workbench.cli import app
 from workbench.engine.events import CancelToken, Step
-from workbench.errors import Cancelled, InputError, ModelError
+from workbench.errors import Cancelled, InputError, ModelError, StoreError
+from workbench.metadata import RecallError, recall
 from workbench.session import Session
 from workbench.settings import settings
 from workbench.store import read_picture
+from workbench.store.tables import PictureRow
 from workbench.upscale import Refine, Upscale, upscale, upscalers
 from workbench.upscale.layout import UpscaleError
 from workbench.upscale.operation import resolve_upscale
@@ -81,6 +84,50 @@ def test_a_picture_of_the_store_is_named_by_its_digest(session: Session) -> None
     assert read_picture(made.path)[1]["made_from"]["recipe"]["steps"] == 2
 
 
+def test_the_gallery_has_it_with_its_lineage(session: Session, photo: Path) -> None:
+    result = session.generate(model="tiny-base", prompt="a red circle", seed=5, width=64, height=64, steps=2)
+    speed = session.store.seconds_per_unit("tiny-base")
+    made = upscale(session, result.digest, upscaler="small")
+    gallery = session.gallery
+    entry = gallery.search("model:small").entries[0]
+    assert (entry.digest, entry.path) == (made.digest, made.path)
+    assert (entry.recipe.width, entry.recipe.prompt, entry.recipe.seed) == (128, "a red circle", 5)
+    lineage = gallery.lineage(made.digest)
+    assert [source.made_here for source in lineage.sources] == [(result.digest,)]
+    assert gallery.lineage(result.digest).children == (made.digest,)
+    assert "a red circle" in lineage.to_text()
+    assert gallery.thumbnail(made.digest)[1]
+    # a lost row is restored from the file; a deleted picture is made anew
+    with session.store.transaction() as database:
+        database.execute(delete(PictureRow).where(PictureRow.digest == made.digest))
+    restored = session.store.get(made.digest)
+    assert restored is not None
+    assert restored.environment["operation"] == "upscale"
+    gallery.delete([made.digest])
+    assert not upscale(session, result.digest, upscaler="small").reused
+    # a refined one is a picture of the model that refined it, and does not count for its speed
+    refine = Refine(model="tiny-base", prompt="paper", strength=0.5, steps=4, tile=64, seed=9)
+    drawn = gallery.show(upscale(session, result.digest, refine=refine).digest)
+    assert (drawn.recipe.model, drawn.recipe.prompt, drawn.recipe.seed) == ("tiny-base", "paper", 9)
+    assert drawn.weights == session.catalog.model("tiny-base").fingerprint
+    assert session.store.seconds_per_unit("tiny-base") == speed
+    # a photograph of somewhere else
+    plain = gallery.show(upscale(session, photo).digest)
+    assert (plain.recipe.model, plain.recipe.prompt, plain.weights) == ("lanczos", "", "")
+
+
+def test_recall_gives_the_recipe_of_what_was_enlarged(session: Session, photo: Path) -> None:
+    result = session.generate(model="tiny-base", prompt="a red circle", width=64, height=64, steps=2)
+    made = upscale(session, result.digest)
+    found = recall(made.path)
+    assert (found.recipe.model, found.digest) == ("tiny-base", result.digest)
+    assert "was enlarged" in found.notes[0]
+    with pytest.raises(RecallError):
+        recall(upscale(session, photo).path)
+    with pytest.raises(StoreError, match="was enlarged"):
+        session.verify(made.path)
+
+
 def test_a_refine_pass_draws_every_tile_and_leaves_nothing_behind(session: Session, photo: Path) -> None:
     fields: dict[str, Any] = {
         "upscaler": "small",
@@ -98,7 +145,7 @@ def test_a_refine_pass_draws_every_tile_and_leaves_nothing_behind(session: Sessi
     home = session.settings.home
     assert not list((home / "cache" / "refine").glob("*.png"))
     assert [path.stem for path in (home / "inputs").glob("*/*.png")] == [made.resolved.request.picture]
-    assert not session.store.recent()
+    assert {picture.digest for picture in session.store.recent()} == {made.digest, plain.digest}  # no tile
     again = upscale(session, photo, **fields, again=True)
     assert difference(again.picture, made.picture) == 0
 
@@ -164,7 +211,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(session: Session, photo:
     large = Image.new("RGB", (4000, 4000))
     with pytest.raises(UpscaleError, match="megapixels"):
         resolve_upscale(Upscale(picture=session.catalog.inputs.add(large).digest, scale=4), session.catalog)
-    assert not (session.settings.home / "upscaled").exists()
+    assert not session.store.recent()
 
 
 def test_the_command_line(session: Session, photo: Path, tmp_path: Path) -> None:

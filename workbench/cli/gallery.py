@@ -194,6 +194,7 @@ def refresh(home: HomeOption = None, json: JsonOption = False) -> None:
         complain(f"Warning: {name} is damaged or no picture of the workbench.")
     if json:
         print_json({"indexed": done.indexed, "thumbnails": done.thumbnails, "contents": done.contents,
-                    "unreadable": list(done.unreadable)})  # fmt: skip
+                    "unreadable": list(done.unreadable), "swept": done.swept})  # fmt: skip
         return
-    typer.echo(f"{done.indexed} indexed, {done.thumbnails} thumbnails made, {done.contents} digests computed")
+    typer.echo(f"{done.indexed} indexed, {done.thumbnails} thumbnails made, {done.contents} digests computed"
+               f"{f', {done.swept} leftovers of killed programs removed' if done.swept else ''}")  # fmt: skip

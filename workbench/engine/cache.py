@@ -50,12 +50,15 @@ class TensorFolder:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tensor-")
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(save({name: value.detach().cpu().contiguous() for name, value in values.items()}))
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(path)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tensor-")
+            try:
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(save({name: value.detach().cpu().contiguous() for name, value in values.items()}))
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                Path(temporary).replace(path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)  # only when it did not become the file
         except OSError:
             return
 

@@ -19,6 +19,13 @@ def read_ours(text: str, draft: Draft) -> Recalled:
     """
     metadata = parse_object(text)
     fields = metadata.get("recipe")
+    if metadata.get("operation") == "upscale":
+        origin = metadata.get("made_from")
+        fields = origin.get("recipe") if isinstance(origin, dict) else None
+        if not isinstance(fields, dict):
+            raise Unreadable("it was enlarged from a picture that does not say how it was made")
+        draft.note("The picture was enlarged; the recipe is that of the picture that it was made from.")
+        metadata["digest"] = origin.get("digest") if isinstance(origin, dict) else None
     if not isinstance(fields, dict):
         raise Unreadable("it holds no recipe")
     digest = metadata.get("digest")
@@ -31,4 +38,4 @@ def read_ours(text: str, draft: Draft) -> Recalled:
             draft.set(name, value)
         draft.note("The recipe was written by another version of the workbench, or changed by hand.")
         return draft.finish(digest=digest, details=details)
-    return Recalled(recipe, "workbench", digest=digest, details=details)
+    return Recalled(recipe, "workbench", notes=tuple(draft.notes), digest=digest, details=details)

@@ -1,7 +1,8 @@
 """Bring the gallery up to what lies on the disk: files without rows, thumbnails, digests of pixels.
 
-Needed after files were copied into a store, after a database was lost, and for pictures of the first release, whose
-pixels' digests (which lineage goes by) were not kept. Safe to stop and to run again.
+Temporary files of killed programs are taken away first. Needed after files were copied into a store, after a database was
+lost, and for pictures of the first release, whose pixels' digests (which lineage goes by) were not kept. Safe to stop and to
+run again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import select, update
 
 from workbench.errors import Cancelled, StoreError
 from workbench.store.gallery_tables import GalleryRow
+from workbench.store.leftovers import sweep
 
 if TYPE_CHECKING:
     from workbench.engine.events import CancelToken
@@ -28,6 +30,7 @@ class Refreshed:
     thumbnails: int  # made
     contents: int  # digests of pixels computed
     unreadable: tuple[str, ...]  # names of files that are no pictures of ours, or damaged
+    swept: int = 0  # temporary files that killed programs left
 
 
 def refresh(
@@ -45,6 +48,7 @@ def refresh(
         Cancelled: `cancel` was used; what was done is kept.
     """
     store = gallery.store
+    swept = len(sweep(store.home))
     with store.transaction() as session:
         known = {row[0]: row[1] for row in session.execute(select(GalleryRow.digest, GalleryRow.content))}
     files = sorted(store.pictures.glob("??/*.png"))
@@ -72,7 +76,7 @@ def refresh(
             unreadable.append(path.name)
         if told is not None:
             told(done, len(files))
-    return Refreshed(indexed, made, contents, tuple(unreadable))
+    return Refreshed(indexed, made, contents, tuple(unreadable), swept)
 
 
 def _keep_content(gallery: Gallery, digest: str) -> None:

@@ -134,14 +134,28 @@ class Store:
         """
         if result.picture is None or result.resolved is None:
             raise ValueError("only a result with a picture can be stored")
-        path = self.path(result.digest)
-        metadata = self._metadata(result)
-        data = encode_picture(result.picture, metadata)
+        return self.keep(result.picture, self._metadata(result))
+
+    def keep(self, picture: Image, metadata: dict[str, Any]) -> Stored:
+        """Keep a picture and what is known of it: file first, then row.
+
+        Args:
+            picture: RGB.
+            metadata: what a drawn picture's file says: digest, recipe with all fields filled, weights, ...; with an
+                `operation` for one that was not drawn from its recipe.
+
+        Raises:
+            KeyError: the metadata lacks something.
+            StoreError: as `add`.
+        """
+        digest = str(metadata["digest"])
+        path = self.path(digest)
+        data = encode_picture(picture, metadata)
+        row = _row(metadata, len(data))
         make_folder(path.parent)
         write_atomically(path, data)
-        row = _row(metadata, len(data))
-        self._write(row, _content(result.picture))
-        self._thumbnails.make(result.digest, result.picture)  # now, as the pixels are at hand: decoding takes longest
+        self._write(row, _content(picture))
+        self._thumbnails.make(digest, picture)  # now, as the pixels are at hand: decoding takes longest
         return self._stored(row)
 
     def recent(self, limit: int = 20) -> list[Stored]:
@@ -205,7 +219,8 @@ class Store:
             .limit(HISTORY)
         )
         with explained(self._engine), self._sessions() as session:
-            return list(session.scalars(query))
+            rows = list(session.scalars(query))
+        return [row for row in rows if "operation" not in row.environment]  # what was enlarged took another time
 
     def _write(self, row: PictureRow, content: str) -> None:
         for attempt in range(3):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.upscale.operation import Refine, Upscale, upscaled_path, upscalers
+from workbench.upscale.operation import Refine, Upscale, upscalers
 from workbench.upscale.run import Upscaled, upscale
 
 if TYPE_CHECKING:
     from workbench.upscale.upscaler import Upscaler
 
-__all__ = ["Refine", "Upscale", "Upscaled", "Upscaler", "upscale", "upscaled_path", "upscalers"]
+__all__ = ["Refine", "Upscale", "Upscaled", "Upscaler", "upscale", "upscalers"]
 
 
 def __getattr__(name: str) -> Any:

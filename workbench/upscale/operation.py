@@ -155,11 +155,6 @@ def upscaler_path(home: Path, name: str) -> Path:
     return path
 
 
-def upscaled_path(home: Path, digest: str) -> Path:
-    """Where the result of `digest` lies, or would lie."""
-    return Path(home) / "upscaled" / digest[:2] / f"{digest}.png"
-
-
 def resolve_upscale(request: Upscale, catalog: ModelCatalog) -> ResolvedUpscale:
     """Fill every default and find every file.
 

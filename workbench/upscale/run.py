@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,14 @@ from PIL import Image
 from workbench.engine.events import CancelToken, Listener
 from workbench.errors import StoreError
 from workbench.models.device import choose_device
+from workbench.recipe import Recipe
 from workbench.session import Session
-from workbench.store import read_picture, write_atomically
-from workbench.store.files import make_folder
-from workbench.store.png import encode_picture
+from workbench.store import read_picture
 from workbench.upscale.operation import (
     LANCZOS,
     ResolvedUpscale,
     Upscale,
     resolve_upscale,
-    upscaled_path,
     upscaler_path,
 )
 
@@ -80,7 +79,7 @@ def upscale(
     if Path(request.picture).is_file():
         made_from = _origin(Path(request.picture))
     resolved = resolve_upscale(request, session.catalog)
-    path = upscaled_path(session.settings.home, resolved.digest)
+    path = session.store.path(resolved.digest)
     if not again and (kept := _kept(resolved, path)) is not None:
         return kept
     seconds: dict[str, float] = {}
@@ -96,22 +95,58 @@ def upscale(
         picture, warnings = refine(session, picture, resolved, listen=listen, cancel=token)
         seconds["refine"] = time.perf_counter() - start
     made = Upscaled(resolved.digest, path, resolved, picture, seconds, warnings)
-    make_folder(path.parent)
-    write_atomically(path, encode_picture(picture, provenance(made, made_from)))
+    session.store.keep(picture, provenance(made, made_from))
     return made
 
 
 def provenance(made: Upscaled, made_from: dict[str, Any]) -> dict[str, Any]:
-    """What the file says of itself: the request as it was resolved, files by content, and where the picture came from."""
+    """What the file says of itself: the request as it was resolved, files by content, and where the picture came from.
+
+    With the fields that every picture of the store has, so that the gallery finds it and follows it to its source.
+    """
+    from workbench import __version__
+
+    resolved = made.resolved
+    refined, upscaler = resolved.refined, resolved.request.upscaler
     return {
+        "format": 1,
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(),
         "operation": "upscale",
         "digest": made.digest,
-        "request": made.resolved.request.model_dump(mode="json"),
-        "canonical": made.resolved.canonical_json,
+        "request": resolved.request.model_dump(mode="json"),
+        "canonical": resolved.canonical_json,
         "made_from": made_from,
+        "recipe": _facts(resolved, made_from).model_dump(mode="json"),
+        "weights": refined.weights if refined else resolved.weights,
+        "adapter_weights": list(refined.adapter_weights) if refined else [],
         "seconds": made.seconds,
+        "environment": {"operation": "upscale", "upscaler": upscaler, "scale": f"{resolved.request.scale:g}"},
         "warnings": list(made.warnings),
+        "fallbacks": [],
+        "peak_bytes": 0,
     }
+
+
+def _facts(resolved: ResolvedUpscale, made_from: dict[str, Any]) -> Recipe:
+    """What the gallery shows: the picture as its image, what it shows from the refine pass or from that picture's recipe."""
+    refine, refined = resolved.request.refine, resolved.refined
+    told = made_from.get("recipe")
+    told = told if isinstance(told, dict) else {}
+    if refine is not None and refined is not None:
+        drawn = refined.recipe.replace(seed=refine.seed, strength=refine.strength)
+    else:
+        drawn = Recipe(
+            model=Path(resolved.request.upscaler).stem,
+            seed=told.get("seed") or 0,
+            strength=0.0,
+            steps=1,
+            guidance_scale=1,
+        )
+    return drawn.replace(
+        prompt=drawn.prompt or told.get("prompt") or "",
+        image=resolved.request.picture, width=resolved.width, height=resolved.height,
+    )  # fmt: skip
 
 
 def _origin(path: Path) -> dict[str, Any]:
@@ -149,6 +184,8 @@ def _kept(resolved: ResolvedUpscale, path: Path) -> Upscaled | None:
     try:
         picture, metadata = read_picture(path)
     except StoreError:
+        return None
+    if metadata.get("digest") != resolved.digest:
         return None
     seconds = metadata.get("seconds", {})
     return Upscaled(resolved.digest, path, resolved, picture, seconds, tuple(metadata.get("warnings", ())), reused=True)
