@@ -5,9 +5,11 @@ None of them is part of what is learned: recomputed blocks give the same bits, t
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,13 +60,18 @@ def choose_recomputed(config: TrainConfig, needs: dict[Recomputed, float] | None
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that this process could still use on `device`."""
+    """Bytes that this process could still use on `device`; all there are where a system does not say how many are free."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + unused)
-    import psutil  # type: ignore[import-untyped] # comes with accelerate
-
-    return float(psutil.virtual_memory().available)
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pass
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return math.inf  # not known: the run says so itself when memory is used up
 
 
 def compile_blocks(transformer: Any, *, wanted: bool) -> None:

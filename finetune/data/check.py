@@ -39,6 +39,7 @@ class Plan:
     batch_size: int = 1
     steps: int = 1000
     precision: str = ""  # float32 or bfloat16; empty: what the device prefers
+    quant: str = "none"  # how the base's blocks are packed: none, int8, fp8 or nf4
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,7 @@ def _estimate(
         estimate(
             rows, architecture, model=name, multiple=sizes.multiple, texts=len(captions) + bool(config.caption_dropout),
             variants=variants, rank=plan.rank, batch_size=plan.batch_size, precision=precision, steps=plan.steps,
+            quant=plan.quant,
             speed=measure_speed(device, precision) if device else None,
         ),
         "",

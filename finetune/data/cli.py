@@ -13,6 +13,7 @@ import typer
 from workbench.cli._common import CHECK_FAILED, HomeOption, JsonOption, example, guard, print_json, print_table
 
 if TYPE_CHECKING:
+    from finetune.data.check import Plan
     from finetune.data.config import DataConfig
     from finetune.data.report import Report
     from workbench.models.catalog import Model
@@ -26,7 +27,7 @@ DataArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands about data to `app`."""
-    app.command(epilog=example("finetune check photos --trigger zog", "finetune check photos --json"))(check)
+    app.command(epilog=example("finetune check photos --trigger zog", "finetune check run.yaml --json"))(check)
     app.command(name="example", epilog=example("finetune example style --out data/style"))(make_example)
 
 
@@ -42,9 +43,12 @@ def check(
         list[int] | None, typer.Option("--resolution", metavar="PIXELS", help="Side of a square; may be repeated.")
     ] = None,
     trigger: Annotated[str, typer.Option("--trigger", help="Trigger word.")] = "",
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Rank, for the estimate.")] = 16,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pictures in a step.")] = 1,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps, for the estimate.")] = 1000,
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="Rank, for the estimate; default 16.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Pictures in a step; default 1.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps, for the estimate; default 1000.")] = None,
+    quant: Annotated[str | None, typer.Option("--quant", help="Base packed as int8, fp8 or nf4; default none.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.html", help="Also write a page here.")] = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -52,18 +56,19 @@ def check(
     """Look at all pictures and captions before a run. Exits with 1 when something must be repaired.
 
     Counts; unreadable, small and turned pictures; equal and nearly equal ones; captions; pairs and masks; buckets; and
-    estimates of time, memory and disk.
+    estimates of time, memory and disk. The YAML file of a run also says what to estimate.
     """
-    from finetune.data.check import Plan
     from finetune.data.check import check as check_data
     from workbench.store.files import check_writable, write_atomically
 
     if out is not None:
         check_writable(out)
     config = _config(data, resolution, trigger)
-    chosen = _model(model, family, home)
+    given = {"rank": rank, "batch_size": batch_size, "steps": steps, "quant": quant}
+    named, plan = _plan(data, {name: value for name, value in given.items() if value is not None})
+    chosen = _model(model or (named if family is None else None), family, home)
     with _bar("pictures") as progress:
-        report = check_data(config, model=chosen, family=family, plan=Plan(rank, batch_size, steps), progress=progress)
+        report = check_data(config, model=chosen, family=family, plan=plan, progress=progress)
     if out is not None:
         write_atomically(out, report.to_html().encode())
     if json:
@@ -106,6 +111,31 @@ def _config(data: str, resolution: list[int] | None, trigger: str) -> DataConfig
     if trigger:
         values["trigger"] = trigger
     return DataConfig.parse(values)
+
+
+def _plan(data: str, given: dict[str, Any]) -> tuple[str | None, Plan]:
+    """The model and the plan of a run's YAML file, where `data` is one; what is given wins."""
+    from finetune.config import TrainConfig
+    from finetune.data.check import Plan
+    from finetune.data.config import DataConfigError
+    from finetune.data.estimate import PACKED
+    from workbench.errors import nearest
+
+    if given.get("quant", "none") not in ("none", *PACKED):
+        raise DataConfigError(f"There is no packing {given['quant']!r}.", nearest(str(given["quant"]), PACKED))
+    path = Path(data).expanduser()
+    if path.suffix not in (".yaml", ".yml") or "model" not in (_yaml(path) or {}):
+        return None, Plan(**given)
+    run = TrainConfig.load(path)
+    facts: dict[str, Any] = {"rank": run.adapter.rank, "batch_size": run.batch_size, "steps": run.steps}
+    facts |= {"quant": run.quant, "precision": "" if run.precision == "auto" else run.precision}
+    return run.model, Plan(**facts | given)
+
+
+def _yaml(path: Path) -> Any:
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8"))  # read and found to be small by `_config`
 
 
 def _model(name: str | None, family: str | None, home: Path | None) -> Model | str | None:

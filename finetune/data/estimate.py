@@ -28,6 +28,7 @@ ADAPTER_COPIES = 4  # weights, gradients and two moments of Adam, all float32
 WORKSPACE = 0.6e9  # bytes of libraries, temporaries and fragmentation on a GPU
 FLUX3_TOKENS = 160  # text tokens assumed for FLUX.3, which reads captions in windows of 80: about a hundred words
 ITEMSIZE = {"float32": 4, "bfloat16": 2}
+PACKED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5625}  # bytes a weight, scales included
 
 Design = Literal["flux1", "flux2", "flux3"]
 
@@ -73,6 +74,11 @@ class Architecture:
         """Double and single blocks."""
         return self.double + self.single
 
+    @property
+    def block_weights(self) -> int:
+        """Weights of the linear layers of all blocks; a double block has them for pictures and for text."""
+        return DESIGNS[self.design].weights * self.width**2 * (2 * self.double + self.single)
+
     def adapter_parameters(self, rank: int) -> int:
         """Weights of a LoRA of `rank` on every linear layer of the blocks."""
         double, single = DESIGNS[self.design].adapter
@@ -101,6 +107,7 @@ class Estimate:
     rank: int
     batch_size: int
     precision: str
+    quant: str
     steps: int
     epochs: float  # how often every picture is seen
     tera_operations: float  # of a mean step
@@ -160,6 +167,7 @@ def estimate(
     batch_size: int = 1,
     precision: str = "bfloat16",
     steps: int = 1000,
+    quant: str = "none",
     speed: float | None = None,
 ) -> Estimate:
     """What training on `rows` takes.
@@ -175,6 +183,7 @@ def estimate(
         batch_size: pictures in a step.
         precision: of the frozen base: float32 or bfloat16.
         steps: in all.
+        quant: how the blocks of the base are packed: none, int8, fp8 or nf4.
         speed: operations a second that the device reaches in large matrix products.
     """
     counts = {row.bucket: tokens(row.bucket, architecture, multiple) for row in rows}
@@ -183,7 +192,8 @@ def estimate(
     most = max(counts.values())
     itemsize = ITEMSIZE[precision]
     adapter = architecture.adapter_parameters(rank)
-    fixed = architecture.parameters * itemsize + adapter * 4.0 * ADAPTER_COPIES + WORKSPACE
+    saving = 0.0 if quant == "none" else architecture.block_weights * (itemsize - PACKED[quant])
+    fixed = architecture.parameters * itemsize - saving + adapter * 4.0 * ADAPTER_COPIES + WORKSPACE
     saved = saved_bytes(most, architecture, precision) * batch_size
     inputs = most * architecture.width * architecture.blocks * itemsize * batch_size
     pictures = sum(row.pictures * (counts[row.bucket] - architecture.text_tokens) for row in rows)
@@ -194,6 +204,7 @@ def estimate(
         rank=rank,
         batch_size=batch_size,
         precision=precision,
+        quant=quant,
         steps=steps,
         epochs=steps * batch_size / draws,
         tera_operations=mean / 1e12,

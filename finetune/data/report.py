@@ -85,7 +85,8 @@ class Report:
         made = self.findings.estimate
         if made is None:
             return [("not estimated", self.findings.not_estimated)]
-        run = f"{made.model}, rank {made.rank}, batch {made.batch_size}, {made.precision} base"
+        packed = "" if made.quant == "none" else f" in {made.quant}"
+        run = f"{made.model}, rank {made.rank}, batch {made.batch_size}, {made.precision} base{packed}"
         if made.seconds is None or made.speed is None:
             time = f"{made.tera_operations:.3g} TFLOP a step; the model is not on this machine"
         else:

@@ -114,7 +114,7 @@ class TrainPanel(widgets.VBox):
 
         config = self.config()
         model = self.session.catalog.model(config.model)
-        plan = Plan(rank=config.adapter.rank, batch_size=config.batch_size, steps=config.steps)
+        plan = Plan(config.adapter.rank, config.batch_size, config.steps, quant=config.quant)
         self.check_button.disabled = True
         self.report.value = "Looking at the pictures ..."
 

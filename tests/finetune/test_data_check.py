@@ -152,6 +152,13 @@ def test_estimates_are_those_of_published_checkpoints(folder: Path) -> None:
     assert 20e9 < made.memory < 27e9
     assert made.memory_recomputed < 12e9
     assert made.seconds is None
+    large = [
+        check(str(big), model="FLUX.2-klein-base-9B", plan=Plan(quant=quant)).findings for quant in ("none", "nf4")
+    ]
+    whole, packed = (each.estimate for each in large)
+    assert whole is not None
+    assert packed is not None
+    assert packed.memory_recomputed < 16 * 2**30 < whole.memory_recomputed
     for name, parameters in (("FLUX.1-dev", 65.4e6), ("flux-3-image-klein-base", 35.5e6)):
         made = check(str(big), model=name).findings.estimate
         assert made is not None
@@ -270,6 +277,21 @@ def test_the_command_says_what_is_wrong_and_exits_with_one(folder: Path, tmp_pat
     found = json.loads(out)
     assert found["problems"][0]["pictures"] == ["cats/0.png"]
     assert (found["pictures"], found["sound"], found["ok"]) == (6, 5, False)
+
+
+def test_the_file_of_a_run_says_what_to_estimate(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        f"model: FLUX.2-klein-base-4B\ndata: {folder}\nadapter: {{rank: 8}}\nbatch_size: 2\nsteps: 30\nquant: int8\n",
+        encoding="utf-8",
+    )
+    code, out = run(str(path), "--steps", "40")
+    assert code == 0
+    assert "FLUX.2-klein-base-4B, rank 8, batch 2, bfloat16 base in int8" in out
+    assert "40: every picture" in out
+    code, out = run(str(path), "--quant", "int9")
+    assert code == 2
+    assert "Did you mean 'int8'" in out
 
 
 @pytest.mark.parametrize(
