@@ -66,3 +66,18 @@ def test_modes_that_are_measured_are_those_of_the_family() -> None:
     klein = modes_of(("taylorseer", "magcache"), "magcache:ratios=1/1.1")
     assert "magcache:ratios=1/1.1:threshold=0.24" in klein
     assert not [mode for mode in klein if mode.startswith("first")]
+
+
+def test_what_a_cache_keeps_is_part_of_the_estimate(tiny_catalog: ModelCatalog) -> None:
+    from dataclasses import replace
+
+    from workbench.engine.memory import row_bytes
+    from workbench.engine.plan import make_plan
+
+    model = tiny_catalog.model("tiny-base")
+    shape = make_plan([BASE], tiny_catalog).groups[0].shape
+    sizes = [
+        row_bytes(model, replace(shape, cache=cache), 4, guided=False)
+        for cache in ("", "taylorseer:lite=1", "magcache:ratios=1/1", "taylorseer", "taylorseer:order=3")
+    ]
+    assert sizes == sorted(set(sizes))

@@ -58,7 +58,6 @@ def write_upsampler(folder: Path) -> Path:
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, parameter[0].numel() ** -0.5)
-        model.model.visual.merger.linear_fc2.weight.mul_(20)  # so that pictures count beside the long system prompt
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 1024, "longest_edge": 65536}).save_pretrained(folder)
@@ -139,15 +138,41 @@ def test_boxes_are_given_to_the_upsampler_and_kept(session: Session, models: Pat
     assert json.loads(expected[expected.index("[{") :])[0]["bbox"] == [0, 0, 1000, 500]
 
 
-def test_an_edit_is_written_from_its_references(session: Session, tmp_path: Path) -> None:
-    captions = []
-    for number in range(2):
-        path = tmp_path / f"{number}.png"
-        draw(number, 96, 64).save(path)
-        captions.append(session.generate(recipe(references=[str(path)])).caption)
-    assert all(captions)
-    assert captions[0] != captions[1]
-    assert session.engine.captions.written == 2
+def test_an_edit_is_written_from_its_references(
+    session: Session, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve tokens of a random model say little about pictures, so what it is given is looked at."""
+    from diffusers.modular_pipelines.flux3.prompt_upsampler import prepare_references
+    from transformers import Qwen2VLImageProcessorPil, Qwen3_5ForConditionalGeneration
+
+    given: list[dict[str, Any]] = []
+    generate = Qwen3_5ForConditionalGeneration.generate
+
+    def watched(self: Any, **inputs: Any) -> Any:
+        given.append(inputs)
+        return generate(self, **inputs)
+
+    monkeypatch.setattr(Qwen3_5ForConditionalGeneration, "generate", watched)
+    pictures = [draw(number, 96, 64) for number in range(2)]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    paths = [str(tmp_path / f"{number}.png") for number in range(2)]
+    first = session.generate(recipe(references=paths[:1]))
+    assert first.caption
+    session.generate(recipe(references=paths))
+    session.generate(recipe(references=paths, seed=8))
+    assert [int(inputs["image_grid_thw"].shape[0]) for inputs in given] == [1, 2]  # the third was kept
+    prepare = Qwen2VLImageProcessorPil.from_pretrained(models / PUP)
+    for inputs, shown in zip(given, (pictures[:1], pictures), strict=True):
+        expected = prepare(images=prepare_references(shown), return_tensors="pt")
+        assert torch.equal(inputs["pixel_values"], expected["pixel_values"])
+        places = int((inputs["input_ids"] == image_token(models)).sum())
+        assert places == int(expected["image_grid_thw"].prod(dim=1).sum()) // 4
+
+
+def image_token(models: Path) -> int:
+    config = json.loads((models / PUP / "config.json").read_text(encoding="utf-8"))
+    return int(config["image_token_id"])
 
 
 def test_a_damaged_kept_caption_is_written_again(session: Session) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from workbench.approximate import kept_features
 from workbench.engine.plan import Group, Shape
 from workbench.models.catalog import Model
 from workbench.models.checkpoint import read_json
@@ -30,7 +31,11 @@ def row_bytes(model: Model, shape: Shape, itemsize: int, *, guided: bool) -> int
     """Estimated activations of one row in one pass of the transformer, in bytes."""
     config = read_json(model.path / "transformer" / "config.json")
     width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
-    return _tokens(model, shape) * width * ACTIVATIONS * itemsize * (2 if guided else 1)
+    kept = 0
+    if shape.cache:
+        blocks = int(config.get("num_layers", 0)) + int(config.get("num_single_layers", 0))
+        kept = kept_features(shape.cache, blocks)
+    return _tokens(model, shape) * width * (ACTIVATIONS + kept) * itemsize * (2 if guided else 1)
 
 
 def decode_bytes(model: Model, shape: Shape, itemsize: int) -> int:

@@ -1,4 +1,4 @@
-"""Models that others need beside them: Redux for FLUX.1, a depth estimator for control pictures.
+"""Models that others need beside them: Redux for FLUX.1, a depth estimator for control pictures, FLUX.3's upsampler.
 
 They are folders in the workbench's `models`, found by the name of their repository.
 """
@@ -14,8 +14,13 @@ from workbench.controls import DEPTH, REDUX
 from workbench.errors import ModelError
 from workbench.models.checkpoint import DECIDING, component_weights, read_json
 
+UPSAMPLER = "flux-3-image-klein-pup"
 COMPANIONS: Mapping[str, str] = MappingProxyType(
-    {REDUX: f"black-forest-labs/{REDUX}", DEPTH: f"depth-anything/{DEPTH}"}
+    {
+        REDUX: f"black-forest-labs/{REDUX}",
+        DEPTH: f"depth-anything/{DEPTH}",
+        UPSAMPLER: f"black-forest-labs/{UPSAMPLER}",
+    }
 )
 """Repository of every companion, by name."""
 
