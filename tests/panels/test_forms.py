@@ -108,6 +108,11 @@ def test_an_empty_box_means_the_models_default_and_shows_it(form: RecipeForm) ->
     assert form.controls["steps"].widget.placeholder == str(family.steps)
     form.model.value = "klein-nano"
     assert form.controls["steps"].widget.placeholder == str(family.distilled_steps)
+    choice = form.controls["precision"]
+    assert (choice.widget.label, choice.value) == ("default", None)  # an empty label would be an empty box
+    choice.value = "bfloat16"
+    choice.value = None
+    assert (choice.widget.label, choice.value) == ("default", None)
 
 
 def test_what_cannot_act_is_disabled_and_says_why(form: RecipeForm) -> None:

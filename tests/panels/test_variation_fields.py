@@ -66,7 +66,7 @@ def seen(form: RecipeForm) -> set[str]:
         ("flux1-schnell", {"image", "mask", "margins", "redux", "true_cfg_scale"}),
         ("flux1-kontext", {"references", "image", "mask", "margins", "true_cfg_scale"}),
         ("flux1-fill", {"image", "mask", "margins"}),
-        ("flux1-control", {"control"}),
+        ("flux1-control", {"image", "mask", "margins", "control"}),
         ("sdxl", {"image"}),
     ],
 )

@@ -47,9 +47,10 @@ class Control:
             hint = {"regions": "left,top,right,bottom: prompt", "boxes": "id: left,top,right,bottom: looks"}[self.name]
             return widgets.Textarea(rows=2, continuous_update=False, placeholder=hint, **common)
         if get_origin(self.kind) is Literal:
-            empty = [("the model's", None)] if self.optional else []
+            # "" and not None: a dropdown whose value is None shows nothing, not the label of None
+            empty = [("default", "")] if self.optional else []
             options = [*empty, *((str(choice), choice) for choice in get_args(self.kind))]
-            return widgets.Dropdown(options=options, value=self._default, **common)
+            return widgets.Dropdown(options=options, value="" if self._default is None else self._default, **common)
         if self.name == "cache":
             return widgets.Combobox(
                 options=list(METHODS), placeholder="exact", ensure_option=False, continuous_update=False, **common
@@ -84,7 +85,7 @@ class Control:
     def value(self, value: Any) -> None:
         if self.kind in (int, float):
             value = "" if value is None else repr(value)
-        if self.kind is str and value is None:
+        if value is None and (self.kind is str or get_origin(self.kind) is Literal):
             value = ""
         if self.name in LISTS:
             value = ", ".join(repr(part) for part in value or ())

@@ -32,7 +32,7 @@ class VariationFields(widgets.VBox):
         self.control.name.tooltip = Recipe.model_fields["control"].description
         self.kind = Control("control_type", "take its")
         self.kind.widget.options = [
-            ("choose", None),
+            ("choose", ""),
             *((label, value) for label, value in self.kind.widget.options[1:]),
         ]
         self.redux = widgets.VBox().add_class("wb-redux")
