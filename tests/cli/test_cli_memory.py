@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workbench.engine.forecast import forecast
+from workbench.engine.forecast import Forecast, forecast
 from workbench.models import features
 from workbench.models.catalog import ModelCatalog
 from workbench.models.doctor import weights
@@ -27,9 +27,10 @@ def test_fewer_bits_and_smaller_pictures_take_less(tiny_catalog: ModelCatalog) -
 
 
 def test_the_choice_follows_what_is_free(tiny_catalog: ModelCatalog) -> None:
-    plan = forecast(tiny_catalog.model("tiny-base"), "float32", None, (64, 64))
-    assert plan.dropped < plan.resident
-    choices = [plan.choice(int(size / 0.8) + 10) for size in (plan.resident, plan.dropped, plan.dropped - plan.text)]
+    assert (small := forecast(tiny_catalog.model("tiny-base"), "float32", None, (64, 64))).dropped < small.resident
+    weights = {"transformer": 390 * 10**6, "text_encoder": 300 * 10**6, "vae": 10**7}
+    plan = Forecast("float32", None, weights, denoise=2 * 10**8, decode=10**8)
+    choices = [plan.choice(int(size / 0.8) + 10) for size in (plan.resident, plan.dropped, plan.on_host)]
     assert choices == [
         "everything stays in memory",
         "the text encoder is dropped once the prompts are encoded",

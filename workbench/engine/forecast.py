@@ -43,13 +43,18 @@ class Forecast:
         rest = sum(self.weights.values()) - self.text
         return rest + max(self.text, self.denoise, self.decode)
 
+    @property
+    def on_host(self) -> int:
+        """With the text encoders on the CPU."""
+        return sum(self.weights.values()) - self.text + max(self.denoise, self.decode)
+
     def choice(self, free: int) -> str:
         """What the engine will do with `free` bytes, in words."""
         if self.resident <= free * MARGIN:
             return "everything stays in memory"
         if self.dropped <= free * MARGIN:
             return "the text encoder is dropped once the prompts are encoded"
-        if self.dropped - self.text <= free * MARGIN:
+        if self.on_host <= free * MARGIN:
             return "the text encoder works on the CPU"
         return "does not fit"
 
