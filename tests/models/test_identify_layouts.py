@@ -56,6 +56,7 @@ EXPECTED: dict[str, tuple[str, str, tuple[str, ...], str, str, str, float]] = {
     "flux2-klein-9b-q5_k-gguf": ("transformer", "flux2", K9, "bfl", "Q5_K", "gguf", 9.08),
     "flux2-dev-q8_0-gguf": ("transformer", "flux2", ("dev",), "bfl", "Q8_0", "gguf", 32.22),
     "flux3-klein-base-diffusers": ("transformer", "flux3", ("klein-base",), "diffusers", "bfloat16", "", 5.54),
+    "flux3-klein-bfl": ("transformer", "flux3", ("klein",), "bfl", "bfloat16", "", 5.55),
     "flux3-klein-diffusers": ("transformer", "flux3", ("klein",), "diffusers", "bfloat16", "", 5.55),
     "flux1-dev-checkpoint-fp8-comfy": ("checkpoint", "flux1", DEV, "bfl", "float8_e4m3fn", "", 17.0),
     "flux1-dev-checkpoint-nf4-forge": ("checkpoint", "flux1", DEV, "bfl", "nf4", "bitsandbytes", 17.0),

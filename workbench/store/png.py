@@ -40,7 +40,7 @@ def encode_picture(picture: Image.Image, metadata: Mapping[str, Any]) -> bytes:
     # ASCII with \u escapes: a plain tEXt chunk that every reader understands, and lone surrogates survive.
     chunks.add_text(CHUNK, json.dumps(dict(metadata) | {"pixels": pixel_sha256(picture)}, ensure_ascii=True))
     recipe = metadata.get("recipe")
-    if isinstance(recipe, Mapping) and "operation" not in metadata:  # what was enlarged cannot be drawn from these words
+    if isinstance(recipe, Mapping) and "operation" not in metadata:  # what was enlarged is not drawn from a recipe
         words = in_words(recipe).encode("utf-8", "replace").decode()
         chunks.add_text("parameters", words)  # Pillow picks iTXt where Latin-1 does not reach
     buffer = io.BytesIO()
