@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from typing import Annotated, Any, Self
 
 import yaml
@@ -19,9 +18,11 @@ from workbench.approximate import Cache, fill_cache
 from workbench.block_weights import spread
 from workbench.conditions import Margins, PictureName, Reference, References, Sigmas, Task, fill
 from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
-from workbench.errors import RecipeError, nearest
+from workbench.errors import RecipeError
 from workbench.known import Catalog, Defaults, Precision, Quantisation
 from workbench.layout import Box, Boxes, Region, Regions, fill_layout
+from workbench.numbers import check_size, fill_guidance, steps_of, upsampler_of
+from workbench.recipe_text import dump_yaml, explain, load_text
 from workbench.solvers import Sampler, Spacing, fill_solver, with_version
 
 __all__ = [
@@ -55,6 +56,11 @@ class Adapter(BaseModel):
 
     def __hash__(self) -> int:
         return hash((self.name, self.weight, tuple(self.blocks.items())))
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "adapters": Adapter, "references": Reference, "redux": Variation, "regions": Region, "boxes": Box,
+}  # fmt: skip
 
 
 class Recipe(BaseModel):
@@ -183,7 +189,7 @@ class Recipe(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise _explain(error, cls) from None
+            raise explain(error, cls, _PARTS) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
@@ -193,7 +199,7 @@ class Recipe(BaseModel):
             RecipeError: the text is no mapping, or a field is wrong.
         """
         try:
-            values = _load(text)
+            values = load_text(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"The recipe is not valid YAML: {' '.join(str(error).split())}.") from None
         if not isinstance(values, dict):
@@ -220,15 +226,6 @@ class Recipe(BaseModel):
 
     def _changed(self) -> set[str]:
         return set(self.model_dump(exclude_defaults=True)) | {"model", "prompt", "seed"}
-
-
-def dump_yaml(value: Any, **style: Any) -> str:
-    """`value` as YAML for people, which reads back as it was.
-
-    PyYAML writes U+0085 (next line) as a line break that it then reads as a space, so a text with one is escaped.
-    """
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, **style) if "\x85" in text else text
 
 
 class ResolvedRecipe(BaseModel):
@@ -284,14 +281,14 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
         RecipeError: a size that the model cannot draw, a task that it cannot do, fields that contradict each other.
     """
     model = catalog.model(recipe.model)
-    guidance, cfg, guided = _guidance(recipe, model)
+    guidance, cfg, guided = fill_guidance(recipe, model)
     adapters = tuple(adapter for adapter in recipe.adapters if adapter.weight != 0)
     conditions = fill_controls(recipe, model, catalog) | fill(recipe, model, catalog)
     full = recipe.replace(
         model=model.name,
         width=conditions.pop("width", recipe.width) or model.width,
         height=conditions.pop("height", recipe.height) or model.height,
-        steps=_steps(recipe) or model.steps,
+        steps=steps_of(recipe) or model.steps,
         guidance_scale=guidance,
         true_cfg_scale=cfg,
         negative_prompt=recipe.negative_prompt if guided else "",
@@ -302,95 +299,12 @@ def resolve(recipe: Recipe, catalog: Catalog) -> ResolvedRecipe:
     )
     assert full.width is not None  # filled above
     assert full.height is not None
-    _check_size(full.width, full.height, model)
+    check_size(full.width, full.height, model)
     layout = fill_layout(full, model, catalog)
     if full.prompt_upsampler is not None:  # it reads request and boxes apart, and writes the table itself
         layout |= {"prompt": full.prompt, "boxes": full.boxes}
     full = full.replace(**layout, cache=fill_cache(full, model), **fill_solver(full, model))
     fingerprints = tuple(catalog.adapter_fingerprint(adapter.name) for adapter in adapters)
-    further = (*companions_of(full), *_upsampler(full, model))
+    further = (*companions_of(full), *upsampler_of(full, model))
     companions = {name: catalog.companion_fingerprint(name) for name in further}
     return ResolvedRecipe(recipe=full, weights=model.fingerprint, adapter_weights=fingerprints, companions=companions)
-
-
-def _guidance(recipe: Recipe, model: Defaults) -> tuple[float, float | None, bool]:
-    """Guidance scale, true scale, and whether there is a second pass with the negative prompt."""
-    guidance = model.guidance_scale if recipe.guidance_scale is None else float(recipe.guidance_scale)
-    cfg = recipe.true_cfg_scale if recipe.true_cfg_scale is not None and recipe.true_cfg_scale > 1 else None
-    if cfg is not None and not model.true_cfg:
-        raise RecipeError(
-            f"{model.name} takes no true_cfg_scale.",
-            "Leave it out." if model.embeds_guidance else "Its guidance_scale is the scale of the second pass.",
-        )
-    if model.embeds_guidance or model.true_cfg:
-        return guidance if model.embeds_guidance else 1.0, cfg, cfg is not None
-    guided = guidance > 1 and not model.is_distilled
-    return guidance if guided else 1.0, None, guided
-
-
-def _upsampler(recipe: Recipe, model: Defaults) -> tuple[str, ...]:
-    """The model that writes the caption, where the recipe has one."""
-    if recipe.prompt_upsampler is None:
-        return ()
-    if not model.upsampler:
-        raise RecipeError(
-            f"{model.name} has no prompt upsampler.",
-            "Leave prompt_upsampler out, or use a model of the families flux3-klein or flux3-klein-base.",
-        )
-    if not recipe.prompt.strip():
-        raise RecipeError("The prompt is empty, and the upsampler writes from it.", "Say in a few words what to show.")
-    return (recipe.prompt_upsampler,)
-
-
-def _load(text: str) -> Any:
-    """JSON or YAML; YAML alone would refuse a few control characters that JSON may hold unescaped."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return yaml.safe_load(text)
-
-
-def _steps(recipe: Recipe) -> int | None:
-    """The number of steps, where the recipe says it: as such, or by its noise levels."""
-    if recipe.sigmas is None:
-        return recipe.steps
-    if recipe.steps not in (None, len(recipe.sigmas)):
-        raise RecipeError(
-            f"The recipe has {recipe.steps} steps but {len(recipe.sigmas)} sigmas.", "Leave the steps out."
-        )
-    return len(recipe.sigmas)
-
-
-def _check_size(width: int, height: int, model: Defaults) -> None:
-    for name, value in (("width", width), ("height", height)):
-        if value % model.size_multiple:
-            below = max(model.min_side, value - value % model.size_multiple)
-            raise RecipeError(
-                f"The {name} {value} is not a multiple of {model.size_multiple} pixels.",
-                f"Use {below} or {value - value % model.size_multiple + model.size_multiple}.",
-            )
-        if not model.min_side <= value <= model.max_side:
-            raise RecipeError(
-                f"The {name} {value} is outside what {model.name} draws.",
-                f"Use {model.min_side} to {model.max_side} pixels.",
-            )
-    if width * height > model.max_pixels:
-        side = int(math.sqrt(model.max_pixels)) // model.size_multiple * model.size_multiple
-        raise RecipeError(
-            f"{width} x {height} is {width * height / 1e6:.2f} megapixels, more than {model.name} draws.",
-            f"Stay within {model.max_pixels / 1e6:.2f} megapixels, for example {side} x {side}.",
-        )
-
-
-def _explain(error: ValidationError, owner: type[BaseModel]) -> RecipeError:
-    """One sentence for the first problem pydantic found."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "recipe"
-    if first["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"adapters": Adapter, "references": Reference, "redux": Variation}
-        parts["regions"], parts["boxes"] = Region, Box
-        known = parts.get(str(first["loc"][0]), owner).model_fields if len(first["loc"]) > 1 else owner.model_fields
-        return RecipeError(f"There is no recipe field {where!r}.", nearest(str(first["loc"][-1]), known))
-    field = owner.model_fields.get(str(first["loc"][0])) if first["loc"] else None
-    hint = f"{where}: {field.description}" if field and field.description else ""
-    return RecipeError(f"The recipe field {where!r} cannot be {first['input']!r}: {first['msg'].lower()}.", hint)
