@@ -138,7 +138,9 @@ def _work(engine: Engine, recipe: Recipe) -> int:
 
     with FlopCounterMode(display=False) as counter:
         _draw(engine, recipe)
-    found = [sum(counts.values()) for name, counts in counter.get_flop_counts().items() if "Transformer2DModel" in name]
+    found: list[int] = [
+        sum(counts.values()) for name, counts in counter.get_flop_counts().items() if "Transformer2DModel" in name
+    ]
     return max(found)
 
 

@@ -95,7 +95,8 @@ def block_of_diffusers(folder: Path, request: str, **more: Any) -> str:
     from transformers import AutoTokenizer, Qwen3_5ForConditionalGeneration
 
     model = Qwen3_5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    return upsample_prompt(model, AutoTokenizer.from_pretrained(folder), request, **more)
+    caption: str = upsample_prompt(model, AutoTokenizer.from_pretrained(folder), request, **more)
+    return caption
 
 
 def test_the_caption_is_written_once_and_is_enough_by_itself(session: Session, models: Path) -> None:

@@ -12,7 +12,7 @@ from workbench.grid.caption import caption
 from workbench.models import ModelCatalog
 from workbench.session import Session
 
-BASE = {"model": "tiny-base", "prompt": "a red circle", "steps": 6, "width": 64, "height": 64}
+BASE: dict[str, Any] = {"model": "tiny-base", "prompt": "a red circle", "steps": 6, "width": 64, "height": 64}
 VALUES = "none, taylorseer:interval=2:warmup=1, magcache:ratios=1/1.1/1"
 
 

@@ -25,6 +25,7 @@ from workbench.layout import Box
 from workbench.models.catalog import ModelCatalog
 from workbench.models.companions import picture_processor
 from workbench.models.loading import DTYPES, reading
+from workbench.recipe import Precision
 
 MAX_BYTES = 2**20  # of a kept caption: one that is larger is none of ours
 
@@ -48,7 +49,7 @@ class Captions:
         An upsampler is in memory while it writes and not longer; none is loaded where all captions are kept already.
         """
         found: dict[str, str | WorkbenchError] = {}
-        missing: dict[tuple[str, str], list[Job]] = {}
+        missing: dict[tuple[str, Precision], list[Job]] = {}
         for job in jobs:
             name, precision = job.recipe.prompt_upsampler, job.recipe.precision
             if name is None or precision is None:
@@ -58,8 +59,8 @@ class Captions:
                 missing.setdefault((name, precision), []).append(job)
             else:
                 found[job.digest] = kept
-        for (name, precision), group in missing.items():
-            found |= self._write(name, DTYPES[precision], group, cancel)
+        for (upsampler, form), group in missing.items():
+            found |= self._write(upsampler, DTYPES[form], group, cancel)
         return found
 
     def _write(
