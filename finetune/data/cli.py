@@ -117,7 +117,7 @@ def _plan(data: str, given: dict[str, Any]) -> tuple[str | None, Plan]:
     """The model and the plan of a run's YAML file, where `data` is one; what is given wins."""
     from finetune.config import TrainConfig
     from finetune.data.check import Plan
-    from finetune.data.config import DataConfigError
+    from finetune.data.errors import DataConfigError
     from finetune.data.estimate import PACKED
     from workbench.errors import nearest
 
