@@ -79,8 +79,8 @@ def main() -> None:
         print(errors)
         if options.out:
             kept = json.loads(options.out.read_text(encoding="utf-8"))
-            for row, error in zip(kept["rows"], errors[1:], strict=True):
-                row["one_pass_error"] = error
+            for kept_row, error in zip(kept["rows"], errors[1:], strict=True):
+                kept_row["one_pass_error"] = error
             options.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
         return
     with tempfile.TemporaryDirectory() as home:

@@ -33,6 +33,7 @@ from workbench.queue.pulse import Pulse
 from workbench.queue.run import ClaimToken, Outcome, run_one, run_pictures
 from workbench.queue.tables import jobs
 from workbench.queue.views import OPEN, count
+from workbench.store.leftovers import sweep
 
 if TYPE_CHECKING:
     from workbench.queue.queue import Queue
@@ -118,6 +119,8 @@ class Worker:
             StoreError: the database cannot be used; what was running is given back by the next worker.
         """
         leave = self._queue.bus.subscribe(self._heard)
+        if left := sweep(self._queue.session.settings.home):
+            get_logger("queue").info("temporary files of killed programs removed", files=len(left))
         try:
             with Pulse(self._database, self._taken_away, seconds=self._beat) as pulse:
                 while not self._stop.is_set():
