@@ -19,7 +19,15 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>body {{ margin: 16px; max-width: 1200px; }}
+<style>:root {{ color-scheme: light dark; }}
+body {{ margin: 16px; max-width: 1200px; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{
+    --jp-border-color2: #444; --jp-layout-color2: #262626; --jp-brand-color1: #64b5f6;
+    --jp-ui-font-color1: #e6e6e6; --jp-ui-font-color2: #aaa;
+  }}
+  body {{ background: #121212; }}
+}}
 {css}</style>
 <div id="compare"></div>
 <script type="application/json" id="data">{data}</script>
