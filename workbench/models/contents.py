@@ -116,12 +116,8 @@ def _four_bits(get: Callable[[str], Tensor], name: str, names: set[str], kind: s
 
 
 def _gguf_state(path: Path) -> dict[str, Value]:
-    try:
-        from gguf import GGUFReader
-    except ModuleNotFoundError:
-        raise ModelError(
-            f"Reading {path.name} needs the package gguf.", 'Install it: pip install "flux-workbench[gguf]".'
-        ) from None
+    from gguf import GGUFReader
+
     return _unprefixed({entry.name: _gguf_value(entry) for entry in GGUFReader(path).tensors})
 
 

@@ -18,9 +18,6 @@ def weights(_settings: Settings) -> Iterator[Check]:
         fine = [cell.use for cell in own if cell.works]
         reasons = sorted({cell.reason for cell in own if not cell.works and cell.reason != "as it is"})
         if reasons:
-            remedy = (
-                'pip install "flux-workbench[gguf]"' if form == "gguf" else "`workbench models features` tells more."
-            )
-            yield Check(form, "; ".join(reasons), "warning", remedy)
+            yield Check(form, "; ".join(reasons), "warning", "`workbench models features` tells more.")
         else:
             yield Check(form, "all works" if len(fine) == len(USES) else ", ".join(fine))
