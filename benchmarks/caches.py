@@ -17,13 +17,13 @@ from random import Random
 
 import torch
 
-from workbench.approximate import parse
 from workbench.cache_report import Row, measure, modes_of
 from workbench.engine import Engine
 from workbench.engine.calibrate import calibrate
 from workbench.models.catalog import ModelCatalog
 from workbench.nano.scenes import sample_scene
 from workbench.recipe import Recipe
+from workbench.recipe.approximate import parse
 from workbench.store.files import write_atomically
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "caches.md"

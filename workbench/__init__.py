@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench._capabilities import capabilities
     from workbench.comparison import compare
-    from workbench.conditions import Reference
     from workbench.engine import Engine
     from workbench.errors import WorkbenchError
     from workbench.grid import Grid
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.panels import GalleryPanel, GenerationPanel, GridPanel, QueuePanel
     from workbench.queue import Queue, Sweep
     from workbench.recipe import Adapter, Recipe
+    from workbench.recipe.conditions import Reference
     from workbench.session import Session
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ _HOMES = {
     "Queue": "workbench.queue",
     "QueuePanel": "workbench.panels",
     "Recipe": "workbench.recipe",
-    "Reference": "workbench.conditions",
+    "Reference": "workbench.recipe.conditions",
     "Session": "workbench.session",
     "Sweep": "workbench.queue",
     "WorkbenchError": "workbench.errors",

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from workbench.conditions import MAX_REFERENCES, Task
+from workbench.recipe.conditions import MAX_REFERENCES, Task
 
 if TYPE_CHECKING:
     from workbench.models.catalog import Model

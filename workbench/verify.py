@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.approximate import parse
 from workbench.errors import ModelError, StoreError
 from workbench.recipe import Recipe, ResolvedRecipe, resolve
+from workbench.recipe.approximate import parse
 from workbench.store import pixel_sha256, read_picture
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workbench.approximate import METHODS
 from workbench.engine.doctor import caches
 from workbench.models.families import FAMILIES
+from workbench.recipe.approximate import METHODS
 from workbench.settings import Settings
 
 SMALL = ("--steps", "5", "--size", "64", "--prompt", "a red circle")

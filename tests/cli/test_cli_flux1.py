@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.pictures import draw
 from tests.flux1_models import write_flux1, write_redux
-from workbench.controls import REDUX
+from workbench.recipe.controls import REDUX
 
 
 @pytest.fixture(scope="module")

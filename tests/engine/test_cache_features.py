@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.approximate import METHODS
 from workbench.cache_report import measure, modes_of
 from workbench.engine import Engine
 from workbench.engine.cache_features import cache_matrix
@@ -14,6 +13,7 @@ from workbench.errors import RecipeError
 from workbench.models import ModelCatalog
 from workbench.models.families import FAMILIES
 from workbench.recipe import Recipe
+from workbench.recipe.approximate import METHODS
 
 BASE = Recipe(model="tiny-base", prompt="a red circle", width=64, height=64, steps=5, precision="float32")
 

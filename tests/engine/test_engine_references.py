@@ -13,7 +13,6 @@ from PIL import Image
 
 from tests.conftest import TinyKlein
 from tests.engine.pictures import difference, draw, pipeline
-from workbench.conditions import Reference
 from workbench.engine import Engine
 from workbench.engine.latents import reference_ids
 from workbench.engine.memory import row_bytes
@@ -21,6 +20,7 @@ from workbench.engine.plan import make_plan
 from workbench.models import ModelCatalog
 from workbench.models.catalog import EMBEDDED
 from workbench.recipe import Recipe
+from workbench.recipe.conditions import Reference
 
 BASE = Recipe(model="tiny-base", prompt="a red circle", width=64, height=80, steps=4, guidance_scale=3.0)
 SIZES = [(64, 64), (100, 75), (64, 131), (200, 90)]

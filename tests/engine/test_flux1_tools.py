@@ -12,12 +12,12 @@ from PIL import Image
 
 from tests.engine.pictures import difference, draw
 from tests.flux1_models import stock, write_depth, write_flux1, write_redux
-from workbench.controls import DEPTH, REDUX
 from workbench.engine import Engine
 from workbench.engine.control import control_map, edges
 from workbench.errors import CompanionError, ControlError, RecipeError
 from workbench.models import ModelCatalog
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.controls import DEPTH, REDUX
 
 LENGTH = 512  # which Redux always reads
 

@@ -13,8 +13,8 @@ import torch
 from tests.engine.pictures import draw
 from tests.engine.tiny_families import _tokenizer, write_flux3
 from workbench.errors import CompanionError, RecipeError
-from workbench.layout import Box
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.layout import Box
 from workbench.session import Session
 from workbench.settings import Settings
 from workbench.store import read_picture

@@ -21,11 +21,11 @@ from workbench.engine.decode import decode
 from workbench.engine.kinds import Call, Layout, Text, kind_of
 from workbench.engine.regions import attention_mask, join_texts, places_of
 from workbench.errors import InputError, RecipeError
-from workbench.layout import Region, cells
 from workbench.models import ModelCatalog
 from workbench.models.inputs import Inputs
 from workbench.models.loading import Components, load
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.layout import Region, cells
 
 ROWS, COLUMNS = 4, 6
 LEFT, RIGHT = "0,0,0.5,1: a red circle", "0.5,0,1,1: a blue square"

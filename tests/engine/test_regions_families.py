@@ -17,11 +17,11 @@ from workbench.engine import Engine
 from workbench.engine.kinds import Call, Layout, Text, kind_of
 from workbench.engine.regions import join_texts, places_of
 from workbench.errors import RecipeError
-from workbench.layout import Region
 from workbench.models import ModelCatalog
 from workbench.models.inputs import Inputs
 from workbench.models.loading import Components, load
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.layout import Region
 
 MODELS = ["dev", "kontext", "three", "three-base"]
 ROWS, COLUMNS = 4, 6
@@ -141,7 +141,7 @@ def test_text_of_a_region_that_is_not_read_is_told(engine: Engine) -> None:
 
 
 def test_regions_and_redux_are_refused_together(catalog: ModelCatalog, tmp_path: Path) -> None:
-    from workbench.layout import fill_layout
+    from workbench.recipe.layout import fill_layout
 
     draw(1, 64, 64).save(tmp_path / "a.png")
     both = base("dev", regions=[LEFT, RIGHT], redux=[tmp_path / "a.png"])

@@ -10,13 +10,13 @@ from typing import Any, get_args
 import pytest
 from PIL import Image
 
-from workbench.conditions import Task, fit
 from workbench.errors import GenerationError, ModelError
 from workbench.grid import Grid
 from workbench.grid.result import GridResult, Shot
 from workbench.nano.render import render
 from workbench.nano.scenes import sample_scene
 from workbench.recipe import Precision
+from workbench.recipe.conditions import Task, fit
 
 Build = Callable[..., GridResult]
 

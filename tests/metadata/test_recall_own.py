@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import workbench
-from workbench.conditions import Reference
 from workbench.metadata import RecallError, recall
 from workbench.metadata.ours import CHUNK
 from workbench.recipe import Adapter, Recipe
+from workbench.recipe.conditions import Reference
 from workbench.store import png
 from workbench.store.png import encode_picture
 

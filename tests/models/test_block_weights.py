@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.block_weights import multiplier, spread
 from workbench.errors import ModelError, RecipeError
 from workbench.models.adapters import AdapterFile
 from workbench.models.catalog import ModelCatalog
 from workbench.models.loading import load
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.block_weights import multiplier, spread
 
 
 def test_ranges_become_single_blocks() -> None:

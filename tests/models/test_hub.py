@@ -15,11 +15,11 @@ import pytest
 
 from tests.conftest import TinyKlein
 from tests.engine.tiny_families import write_flux3
-from workbench.controls import DEPTH
 from workbench.errors import Cancelled, ModelError
 from workbench.models.catalog import ModelCatalog
 from workbench.models.sources.files import InstallError, remove
 from workbench.models.sources.hub import HubError, choose, parse, pull
+from workbench.recipe.controls import DEPTH
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

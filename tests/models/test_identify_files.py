@@ -141,6 +141,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 def test_what_the_package_gguf_writes_is_read(tmp_path: Path) -> None:
     import gguf
+
     path = tmp_path / "tiny.gguf"
     writer = gguf.GGUFWriter(path, "flux")
     writer.add_name("Flux.1 Kontext Dev")

@@ -9,12 +9,12 @@ from typing import get_args
 
 import pytest
 
-from workbench.conditions import ABLE, Task
-from workbench.controls import DEPTH, REDUX
 from workbench.models import FAMILIES
 from workbench.models.describe import tables
 from workbench.models.families import published
 from workbench.models.identify import Header, expand
+from workbench.recipe.conditions import ABLE, Task
+from workbench.recipe.controls import DEPTH, REDUX
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

@@ -165,6 +165,7 @@ def nf4_file(tensors: dict[str, Tensor], path: Path, *, nested: bool) -> None:
 
 def gguf_file(tensors: dict[str, Tensor], path: Path, kind: str) -> None:
     import gguf
+
     writer = gguf.GGUFWriter(path, "flux")
     chosen = gguf.GGMLQuantizationType[kind]
     for name, value in tensors.items():

@@ -113,6 +113,7 @@ def four_bits(value: Tensor, form: str) -> tuple[Tensor, Tensor]:
 def write_gguf(state: Mapping[str, Tensor], path: Path, form: str, kind: str, heads: tuple[int, int] = (4, 2)) -> None:
     """As llama.cpp's converter does: its own table of names, and queries and keys of Llama-like models in turns."""
     import gguf
+
     architecture = {"t5": "T5ENCODER", "qwen3": "QWEN3", "mistral": "LLAMA", "qwen3-vl": "QWEN3VL"}[kind]
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture), LAYERS)
     writer = gguf.GGUFWriter(path, {"t5": "t5encoder", "mistral": "llama", "qwen3-vl": "qwen3vl"}.get(kind, kind))
@@ -226,6 +227,7 @@ def flux1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_gguf_text_encoder_is_added_and_draws(flux1: Path, tmp_path: Path) -> None:
     import gguf
+
     catalog = ModelCatalog(tmp_path / "home", flux1, device="cpu")
     state = load_file(flux1 / "dev" / "text_encoder_2" / "model.safetensors")
     state.pop("encoder.embed_tokens.weight", None)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.conditions import Reference
 from workbench.errors import ModelError, RecipeError
 from workbench.models.catalog import Model
 from workbench.models.families import FAMILIES
@@ -17,6 +16,7 @@ from workbench.models.inputs import Inputs
 from workbench.panels.banner import Banner
 from workbench.panels.forms import RecipeForm
 from workbench.recipe import Adapter, Recipe
+from workbench.recipe.conditions import Reference
 
 
 class Shelf:

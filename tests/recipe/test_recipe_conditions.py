@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import TinyKlein
-from workbench.conditions import Reference, first_step, fit
 from workbench.errors import WorkbenchError
 from workbench.models import ModelCatalog
 from workbench.recipe import Adapter, Recipe, resolve
+from workbench.recipe.conditions import Reference, first_step, fit
 
 
 class PaperModel:

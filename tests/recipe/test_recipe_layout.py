@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.conftest import TinyKlein
 from tests.engine.tiny_families import write_flux3
 from workbench.errors import RecipeError
-from workbench.layout import Box, Region
 from workbench.models import ModelCatalog
 from workbench.recipe import Recipe, resolve
+from workbench.recipe.layout import Box, Region
 
 CAT = "cat_1: 0.1,0.2,0.5,1: a black cat"
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.engine.pictures import draw
 from tests.flux1_models import write_control_lora, write_flux1, write_redux
-from workbench.controls import REDUX
 from workbench.grid import Grid
 from workbench.recipe import Recipe
+from workbench.recipe.controls import REDUX
 from workbench.session import Session
 from workbench.settings import settings
 from workbench.store import read_picture

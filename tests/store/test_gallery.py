@@ -14,9 +14,9 @@ from PIL import Image
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from workbench.conditions import Reference
 from workbench.errors import StoreError
 from workbench.recipe import Adapter
+from workbench.recipe.conditions import Reference
 from workbench.store import Store
 from workbench.store.errors import GalleryError, QueryError
 from workbench.store.gallery import Gallery

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from safetensors.numpy import save_file
 
-from workbench.conditions import Reference
 from workbench.errors import StoreError
 from workbench.models.inputs import Inputs
 from workbench.recipe import Adapter, Recipe
+from workbench.recipe.conditions import Reference
 from workbench.store import Store, Stored, read_picture
 from workbench.store.errors import GalleryError
 from workbench.store.export import export_zip

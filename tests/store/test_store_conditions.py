@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.conditions import Reference
 from workbench.recipe import Recipe
+from workbench.recipe.conditions import Reference
 from workbench.store import work_units
 from workbench.store.png import in_words
 

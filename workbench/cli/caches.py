@@ -34,7 +34,6 @@ def caches(
     """
     import torch
 
-    from workbench.approximate import parse
     from workbench.cache_report import PROMPTS, measure, modes_of
     from workbench.engine import Engine
     from workbench.engine.calibrate import calibrate as calibrated
@@ -43,6 +42,7 @@ def caches(
     from workbench.models.catalog import ModelCatalog
     from workbench.models.device import choose_device
     from workbench.recipe import Recipe
+    from workbench.recipe.approximate import parse
     from workbench.settings import settings
 
     chosen = settings(home=home)

@@ -282,9 +282,9 @@ app.command(
 @guard
 def features(json: JsonOption = False) -> None:
     """Try what works with what: forms of weights with everything that is done to them, caches with every family."""
-    from workbench.approximate import METHODS
     from workbench.engine.cache_features import cache_matrix
     from workbench.models.features import FORMS, USES, matrix
+    from workbench.recipe.approximate import METHODS
 
     cells, modes = matrix(), cache_matrix()
     if json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from workbench.approximate import METHODS
 from workbench.models.families import FAMILIES
 from workbench.models.features import Cell
+from workbench.recipe.approximate import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

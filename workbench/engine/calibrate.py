@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 
-from workbench.approximate import Mode
 from workbench.engine.denoise import Denoiser, make_rows
 from workbench.engine.plan import Job, make_plan
 from workbench.engine.step_cache import StepCache, wear
@@ -19,6 +18,7 @@ from workbench.errors import RecipeError
 from workbench.models.catalog import ModelCatalog
 from workbench.models.loading import Components, load
 from workbench.recipe import Recipe
+from workbench.recipe.approximate import Mode
 
 DIGITS = 4  # decimals that are kept; a picture hardly changes by more
 

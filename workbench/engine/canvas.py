@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from workbench.conditions import shrink
 from workbench.models.inputs import Inputs
 from workbench.models.model import Model
 from workbench.recipe import Recipe
+from workbench.recipe.conditions import shrink
 
 Levels = NDArray[np.uint8]
 

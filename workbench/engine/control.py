@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.controls import ControlType
 from workbench.engine.canvas import cover
 from workbench.errors import ControlError
+from workbench.recipe.controls import ControlType
 
 SIGMA, LOW, HIGH = 1.0, 0.1, 0.2  # of Canny's detector: width of the blur in pixels, thresholds of the gradient
 

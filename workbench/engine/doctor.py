@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.approximate import METHODS
 from workbench.checks import Check, section
+from workbench.recipe.approximate import METHODS
 from workbench.settings import Settings
 
 

@@ -12,7 +12,6 @@ from threading import Lock
 
 import torch
 
-from workbench.approximate import parse
 from workbench.engine.cache import TensorFolder
 from workbench.engine.conditions import PictureCache
 from workbench.engine.events import CancelToken, Event, Finished, Listener, Planned, Result, Saving
@@ -29,6 +28,7 @@ from workbench.models.catalog import ModelCatalog
 from workbench.models.device import choose_device
 from workbench.models.registry import Registry
 from workbench.recipe import Precision, Recipe
+from workbench.recipe.approximate import parse
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from workbench.approximate import kept_features
 from workbench.engine.plan import Group, Shape
 from workbench.models.catalog import Model
 from workbench.models.checkpoint import read_json
 from workbench.models.footprint import model_bytes
 from workbench.models.loading import DTYPES
+from workbench.recipe.approximate import kept_features
 
 # Tokens in one pass beyond which a larger batch gains nothing: the matrix products fill the device. Measured for the
 # CPU by benchmarks/engine.py; for CUDA from the arithmetic of an H200 (compute-bound from about 4000 tokens).

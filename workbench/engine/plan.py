@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from workbench.conditions import first_step
 from workbench.errors import WorkbenchError
 from workbench.recipe import Adapter, Catalog, Precision, Quantisation, Recipe, ResolvedRecipe, resolve
+from workbench.recipe.conditions import first_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from workbench.engine.kinds.base import Layout, Text
 from workbench.errors import InputError
-from workbench.layout import Region, cells
 from workbench.models.inputs import Inputs
+from workbench.recipe.layout import Region, cells
 
 Places = NDArray[np.bool_]
 

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.controls import companions_of
 from workbench.engine.canvas import canvas, mask_levels, paste_back
 from workbench.engine.conditions import Conditions, PictureCache
 from workbench.engine.decode import check_finite, decode
@@ -33,6 +32,7 @@ from workbench.models.catalog import ModelCatalog
 from workbench.models.companions import load_companion
 from workbench.models.loading import Components
 from workbench.models.registry import Registry
+from workbench.recipe.controls import companions_of
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import SchedulerError
-from workbench.solvers import Spacing
+from workbench.recipe.solvers import Spacing
 
 
 def empirical_mu(tokens: int, steps: int) -> float:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from workbench.approximate import PUBLISHED, Mode, parse
+from workbench.recipe.approximate import PUBLISHED, Mode, parse
 
 _MAG_CACHE_LEADER = "mag_cache_leader_block_hook"
 _WORN: WeakKeyDictionary[nn.Module, StepCache] = WeakKeyDictionary()
@@ -25,7 +25,7 @@ class StepCache:
     """One batch's cache.
 
     Args:
-        mode: as `workbench.approximate` writes it.
+        mode: as `workbench.recipe.approximate` writes it.
         steps: denoising steps of every row of the batch.
         dtype: precision at which features are kept.
         calibrate: compute everything and note MagCache's ratios instead.

@@ -16,8 +16,8 @@ import transformers
 from workbench.engine.cache import TensorFolder
 from workbench.engine.kinds import Text, Tokens, kind_of
 from workbench.errors import GenerationError
-from workbench.known import packed_in
 from workbench.models.loading import Components
+from workbench.recipe.known import packed_in
 
 
 def tokenize(parts: Components, prompt: str, length: int) -> Tokens:

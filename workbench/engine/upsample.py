@@ -21,11 +21,11 @@ import torch
 from workbench.engine.events import CancelToken
 from workbench.engine.plan import Job
 from workbench.errors import GenerationError, WorkbenchError
-from workbench.layout import Box
 from workbench.models.catalog import ModelCatalog
 from workbench.models.companions import picture_processor
 from workbench.models.loading import DTYPES, reading
 from workbench.recipe import Precision
+from workbench.recipe.layout import Box
 
 MAX_BYTES = 2**20  # of a kept caption: one that is larger is none of ours
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.approximate import parse
-from workbench.conditions import SIDES
 from workbench.grid.labels import short_name
 from workbench.grid.plan import Plan
+from workbench.recipe.approximate import parse
+from workbench.recipe.conditions import SIDES
 
 _USUAL = ("task", "seed", "max_sequence_length", "precision")  # told only where the base recipe sets them
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from workbench.approximate import parse
-from workbench.conditions import Reference
-from workbench.controls import Variation
+from workbench.recipe.approximate import parse
+from workbench.recipe.conditions import Reference
+from workbench.recipe.controls import Variation
 
 PICTURES = ("references", "image", "mask", "control", "redux")
 

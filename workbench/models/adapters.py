@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from workbench.block_weights import multiplier, stack_of
 from workbench.errors import ModelError
 from workbench.models.beside import Beside
 from workbench.models.dialects.changes import Change
@@ -31,6 +30,7 @@ from workbench.models.dialects.identify import Identity, width_of
 from workbench.models.dialects.layout import Architecture, architecture_of
 from workbench.models.dialects.read import Reading, read_changes
 from workbench.models.quantise import PackedLinear
+from workbench.recipe.block_weights import multiplier, stack_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AdapterFile:
     path: Path
     fingerprint: str  # SHA-256 of the file: a file that is replaced under its name is another adapter
     weight: float
-    blocks: tuple[tuple[str, float], ...] = ()  # multipliers of single blocks, see `workbench.block_weights`
+    blocks: tuple[tuple[str, float], ...] = ()  # multipliers of single blocks, see `workbench.recipe.block_weights`
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from workbench.controls import DEPTH, REDUX
 from workbench.errors import ModelError
 from workbench.models.checkpoint import DECIDING, component_weights, read_json
+from workbench.recipe.controls import DEPTH, REDUX
 
 UPSAMPLER = "flux-3-image-klein-pup"
 COMPANIONS: Mapping[str, str] = MappingProxyType(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from workbench.known import Precision, Quantisation
 from workbench.models.families import FAMILIES
 from workbench.models.family import Checkpoint, Family
+from workbench.recipe.known import Precision, Quantisation
 
 
 def tables() -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workbench.conditions import Task
-from workbench.known import PackedIn, Precision, Quantisation, packed_in
+from workbench.recipe.conditions import Task
+from workbench.recipe.known import PackedIn, Precision, Quantisation, packed_in
 
 BYTES: Mapping[Precision, int] = {"float32": 4, "bfloat16": 2}
 BITS: Mapping[PackedIn, float] = {"int8": 8, "fp8": 8, "nf4": 4.5}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from workbench.known import packed_in
 from workbench.models.checkpoint import component_weights
 from workbench.models.family import BITS, BYTES
 from workbench.models.identify import Header, read
@@ -13,6 +12,7 @@ from workbench.models.identify.parts import in_blocks
 from workbench.models.identify.precision import is_helper, numbers
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation
+from workbench.recipe.known import packed_in
 
 __all__ = ["BYTES", "component_bytes", "model_bytes", "weighty"]
 

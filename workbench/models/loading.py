@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import ModelError
-from workbench.known import packed_in
 from workbench.models.adapters import AdapterMerger
 from workbench.models.model import Model
 from workbench.models.parts import load_part
 from workbench.models.quantise import quantise
 from workbench.recipe import Precision, Quantisation
+from workbench.recipe.known import packed_in
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from workbench.conditions import Task, fit
 from workbench.models.canvas_sizes import on_canvas
 from workbench.models.families import Checkpoint, Family
 from workbench.models.fingerprint import FileHashes
 from workbench.recipe import Precision
+from workbench.recipe.conditions import Task, fit
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Model:
 
     @property
     def caches(self) -> tuple[str, ...]:
-        """Approximate caches that its transformer can be run with; see `workbench.approximate`."""
+        """Approximate caches that its transformer can be run with; see `workbench.recipe.approximate`."""
         return self.family.caches
 
     @property

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.known import packed_in
 from workbench.models.adapters import AdapterMerger
 from workbench.models.footprint import component_bytes
 from workbench.models.loading import Components, assemble, read_component
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation
+from workbench.recipe.known import packed_in
 
 Key = tuple[object, ...]
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from workbench.approximate import METHODS
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
+from workbench.recipe.approximate import METHODS
 
 WIDE = ("prompt", "negative_prompt")  # text of more than one line
 LISTS = ("sigmas",)  # numbers with commas between them

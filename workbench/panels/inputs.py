@@ -11,7 +11,6 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.conditions import Reference
 from workbench.errors import InputError
 from workbench.models.inputs import Inputs
 from workbench.models.model import Model
@@ -21,6 +20,7 @@ from workbench.panels.mask import MaskBrush
 from workbench.panels.picture_box import PictureBox
 from workbench.panels.variations import VariationFields
 from workbench.recipe import Recipe
+from workbench.recipe.conditions import Reference
 
 FIELDS = ("references", "image", "strength", "mask", "margins", "control", "control_type", "redux")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.controls import Variation
 from workbench.errors import RecipeError
 from workbench.models.inputs import Inputs
 from workbench.models.model import Model
@@ -15,6 +14,7 @@ from workbench.panels.banner import Banner
 from workbench.panels.fields import Control
 from workbench.panels.picture_box import PictureBox
 from workbench.recipe import Recipe
+from workbench.recipe.controls import Variation
 
 
 class VariationFields(widgets.VBox):

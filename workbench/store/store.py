@@ -21,11 +21,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from workbench.conditions import first_step
 from workbench.engine.events import Result
 from workbench.errors import StoreError
 from workbench.recipe import Recipe
-from workbench.solvers import PASSES
+from workbench.recipe.conditions import first_step
+from workbench.recipe.solvers import PASSES
 from workbench.store.database import explained, open_database
 from workbench.store.facts import write_facts
 from workbench.store.files import make_folder, write_atomically

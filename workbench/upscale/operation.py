@@ -14,11 +14,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workbench.conditions import PictureName
 from workbench.errors import nearest
 from workbench.models.catalog import ModelCatalog
 from workbench.models.inputs import MAX_PIXELS, Input
 from workbench.recipe import Adapter, Recipe, ResolvedRecipe, resolve
+from workbench.recipe.conditions import PictureName
 from workbench.upscale.layout import MAX_SCALE, UpscaleError, identify
 
 LANCZOS = "lanczos"

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.controls import DEPTH
 from workbench.engine.control import control_map
 from workbench.engine.kinds.base import Call, Conditions, Layout, Pictures, Text, Tokens
 from workbench.engine.kinds.pictures import fitted_reference, image_of, mask_of, mode_of, pixels_of
@@ -25,6 +24,7 @@ from workbench.engine.plan import Job
 from workbench.engine.regions import attention_mask
 from workbench.errors import ControlError
 from workbench.models.loading import Components
+from workbench.recipe.controls import DEPTH
 
 
 class Flux1:

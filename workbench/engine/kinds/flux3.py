@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.conditions import Reference
 from workbench.engine.canvas import cover
 from workbench.engine.kinds.base import Call, Conditions, Layout, Pictures, Text, Tokens
 from workbench.engine.kinds.flux2 import Flux2Pictures
@@ -27,6 +26,7 @@ from workbench.engine.plan import Job
 from workbench.engine.regions import attention_mask
 from workbench.models.canvas_sizes import inside, on_canvas
 from workbench.models.loading import Components
+from workbench.recipe.conditions import Reference
 
 PAD_MULTIPLE = 80  # tokens; a prompt's window is its length rounded up, as the transformer reads the padding too
 ROPE_SCALE = 0.5  # of rows and columns; what the model was trained with

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.conditions import Reference
 from workbench.engine.canvas import Levels, canvas, mask_levels, read_at
 from workbench.engine.kinds.base import Pictures
 from workbench.engine.plan import Job
 from workbench.models.loading import Components
+from workbench.recipe.conditions import Reference
 
 Encode = Callable[[Components, Image.Image], Tensor]
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.controls import REDUX, Variation
 from workbench.engine.kinds.base import Pictures, Text
 from workbench.models.loading import Components
+from workbench.recipe.controls import REDUX, Variation
 
 
 def mix(parts: Components, variations: Sequence[Variation], text: Text, pictures: Pictures) -> Text:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from workbench.conditions import Task
 from workbench.models.family import Addition, Checkpoint, Family, Part
+from workbench.recipe.conditions import Task
 
 _COMPONENTS = MappingProxyType(
     {

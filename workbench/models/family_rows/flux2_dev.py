@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from workbench.conditions import MAX_REFERENCES
 from workbench.models.family import Checkpoint, Family, Part
 from workbench.models.family_rows import klein
+from workbench.recipe.conditions import MAX_REFERENCES
 
 _PARTS = MappingProxyType(
     {"transformer": Part(32.223, 31.407), "text_encoder": Part(17.344, 16.672), "vae": Part(0.084)}

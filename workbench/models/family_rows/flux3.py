@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from workbench.conditions import MAX_REFERENCES
 from workbench.models.family import Checkpoint, Family, Part
 from workbench.models.family_rows import klein
+from workbench.recipe.conditions import MAX_REFERENCES
 
 _LICENCE = "FLUX Kommunity License v1.0"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from workbench.conditions import MAX_REFERENCES, Task
 from workbench.models.family import Checkpoint, Family, Part
+from workbench.recipe.conditions import MAX_REFERENCES, Task
 
 _KLEIN_COMPONENTS = MappingProxyType(
     {

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from workbench.conditions import PictureName
 from workbench.errors import InputError, RecipeError
+from workbench.recipe.conditions import PictureName
 
 if TYPE_CHECKING:
-    from workbench.recipe import Catalog, Defaults, Recipe
+    from workbench.recipe.known import Catalog, Defaults
+    from workbench.recipe.recipe import Recipe
 
 MAX_REGIONS = 8
 MAX_BOXES = 64

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from workbench.conditions import PictureName
 from workbench.errors import InputError, RecipeError
+from workbench.recipe.conditions import PictureName
 
 if TYPE_CHECKING:
-    from workbench.conditions import PictureFacts
-    from workbench.recipe import Catalog, Defaults, Recipe
+    from workbench.recipe.conditions import PictureFacts
+    from workbench.recipe.known import Catalog, Defaults
+    from workbench.recipe.recipe import Recipe
 
 ControlType = Literal["canny", "depth", "map"]
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator
 
-from workbench.conditions import first_step
 from workbench.errors import RecipeError
+from workbench.recipe.conditions import first_step
 
 if TYPE_CHECKING:
-    from workbench.recipe import Defaults, Recipe
+    from workbench.recipe.known import Defaults
+    from workbench.recipe.recipe import Recipe
 
 EXACT = ("", "none", "exact")
 """Words for no cache."""

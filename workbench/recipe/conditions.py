@@ -19,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from workbench.errors import InputError, RecipeError
 
 if TYPE_CHECKING:
-    from workbench.recipe import Catalog, Defaults, Recipe
+    from workbench.recipe.known import Catalog, Defaults
+    from workbench.recipe.recipe import Recipe
 
 Task = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "edit", "control", "variation"]
 

@@ -14,21 +14,16 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from workbench.approximate import Cache, fill_cache
-from workbench.block_weights import spread
-from workbench.conditions import Margins, PictureName, Reference, References, Sigmas, Task, fill
-from workbench.controls import ControlType, Variation, Variations, companions_of, fill_controls
 from workbench.errors import RecipeError
-from workbench.known import Catalog, Defaults, Precision, Quantisation
-from workbench.layout import Box, Boxes, Region, Regions, fill_layout
-from workbench.numbers import check_size, fill_guidance, steps_of, upsampler_of
-from workbench.recipe_text import dump_yaml, explain, load_text
-from workbench.solvers import Sampler, Spacing, fill_solver, with_version
-
-__all__ = [
-    "DEFAULT_MODEL", "Adapter", "Catalog", "Defaults", "Precision", "Quantisation", "Recipe", "ResolvedRecipe",
-    "dump_yaml", "resolve",
-]  # fmt: skip
+from workbench.recipe.approximate import Cache, fill_cache
+from workbench.recipe.block_weights import spread
+from workbench.recipe.conditions import Margins, PictureName, Reference, References, Sigmas, Task, fill
+from workbench.recipe.controls import ControlType, Variation, Variations, companions_of, fill_controls
+from workbench.recipe.known import Catalog, Precision, Quantisation
+from workbench.recipe.layout import Box, Boxes, Region, Regions, fill_layout
+from workbench.recipe.numbers import check_size, fill_guidance, steps_of, upsampler_of
+from workbench.recipe.solvers import Sampler, Spacing, fill_solver, with_version
+from workbench.recipe.text import dump_yaml, explain, load_text
 
 DEFAULT_MODEL = "klein-nano-base"
 _LATER = (  # fields that came after the first

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from workbench.errors import RecipeError
 
 if TYPE_CHECKING:
-    from workbench.recipe import Defaults, Recipe
+    from workbench.recipe.known import Defaults
+    from workbench.recipe.recipe import Recipe
 
 Sampler = Literal["euler", "heun", "dpmpp-2m"]
 Spacing = Literal["karras", "exponential", "beta"]

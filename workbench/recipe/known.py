@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, cast
 
-from workbench.conditions import PictureFacts, Task
+from workbench.recipe.conditions import PictureFacts, Task
 
 Precision = Literal["float32", "bfloat16"]
 Quantisation = Literal["int8", "fp8", "nf4", "int8+text", "fp8+text", "nf4+text"]

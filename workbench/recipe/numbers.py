@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from workbench.errors import RecipeError
-from workbench.known import Defaults
+from workbench.recipe.known import Defaults
 
 if TYPE_CHECKING:
-    from workbench.recipe import Recipe
+    from workbench.recipe.recipe import Recipe
 
 
 def fill_guidance(recipe: Recipe, model: Defaults) -> tuple[float, float | None, bool]:
