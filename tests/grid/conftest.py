@@ -42,6 +42,9 @@ class PaperModel:
     is_baseline: bool = False
     regions: bool = True
     boxes: bool = False
+    upsampler: str = ""
+    caches: tuple[str, ...] = ()
+    jumps: bool = False
     precision: Precision = "float32"
     tasks: tuple[Task, ...] = get_args(Task)
     max_references: int = 4

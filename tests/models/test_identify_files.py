@@ -162,8 +162,8 @@ def test_what_the_package_gguf_writes_is_read(tmp_path: Path) -> None:
     }  # fmt: skip
     assert header.metadata["general.name"] == "Flux.1 Kontext Dev"
     assert "numbers" not in header.metadata
-    for kind, (size, stored) in gguf.GGML_QUANT_SIZES.items():
+    for packed, (size, stored) in gguf.GGML_QUANT_SIZES.items():
         from workbench.models.identify.gguf import TYPES
 
-        if kind.value in TYPES:
-            assert TYPES[kind.value] == (kind.name, size, stored)
+        if packed.value in TYPES:
+            assert TYPES[packed.value] == (packed.name, size, stored)

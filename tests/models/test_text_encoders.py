@@ -234,7 +234,9 @@ def test_a_gguf_text_encoder_is_added_and_draws(flux1: Path, tmp_path: Path) -> 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.T5ENCODER, 2)
     writer = gguf.GGUFWriter(tmp_path / "t5.gguf", "t5encoder")
     for name, value in state.items():
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), value.numpy())
+        known = names.get_name(name, try_suffixes=(".weight",))
+        assert known
+        writer.add_tensor(known, value.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -107,7 +107,7 @@ class TextCache:
 
 def _key(parts: Components, prompt: str, length: int) -> str:
     """The device kind and library versions are in it because they may change the last bits."""
-    facts = (
+    facts: tuple[object, ...] = (
         parts.model.component_fingerprint(*parts.model.family.text_components), parts.model.family.text_layers,
         parts.precision, parts.text_device.type, length, torch.__version__, transformers.__version__, prompt,
     )  # fmt: skip
