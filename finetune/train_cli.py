@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 @guard
 def train(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file of a training run.")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A YAML file of a training run.")] = None,
     *,
     model: Annotated[str | None, typer.Option("--model", help="Base model in the catalog, or a folder.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Folder, file or hub data set to learn from.")] = None,

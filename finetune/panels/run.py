@@ -55,6 +55,7 @@ class PreviewStrip(PixelWidget):
     _css = SHARED / "panels.css"
     items = traitlets.List(traitlets.Dict()).tag(sync=True)  # [{id, title}]
     current = traitlets.Unicode("").tag(sync=True)
+    nothing = traitlets.Unicode("Previews of the run appear here.").tag(sync=True)
 
     def __init__(self, folder: Path, opened: Any, banner: Banner) -> None:
         self._folder, self._opened = folder, opened

@@ -66,7 +66,7 @@ class TrainPanel(widgets.VBox):
         self.runs = widgets.VBox()
         self.checking: threading.Thread | None = None
         for control in (self.preset, self.prompts, self.more):
-            control.layout, control.style.description_width = widgets.Layout(width="auto"), "110px"
+            control.layout, control.style.description_width = widgets.Layout(width="auto"), "130px"
         style = widgets.HTML(f"<style>{CSS}</style>", layout=widgets.Layout(display="none"))
         grid = widgets.GridBox(
             [self.preset, *self.controls.values(), self.prompts, self.more],
@@ -88,7 +88,7 @@ class TrainPanel(widgets.VBox):
             placeholder = {"data": "folder, .jsonl, .parquet or owner/name", "trigger": "word for what is learned"}
             control = widgets.Text(placeholder=placeholder.get(label, "default"), continuous_update=False)
         control.description = label
-        control.layout, control.style.description_width = widgets.Layout(width="auto"), "110px"
+        control.layout, control.style.description_width = widgets.Layout(width="auto"), "130px"
         return control.add_class(f"ft-field-{label.replace(' ', '-')}")
 
     def config(self) -> TrainConfig:

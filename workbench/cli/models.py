@@ -49,9 +49,7 @@ app.command("list", epilog=example("workbench models list"))(listings.models)
 )
 @guard
 def inspect(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Safetensors or GGUF files.", show_default=False)
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Safetensors or GGUF files.", show_default=False)],
     strip: Annotated[
         Path | None,
         typer.Option("--strip", metavar="OUT", help="Also write the header without data, for a report; one FILE only."),
@@ -117,7 +115,9 @@ def inspect(
 )
 @guard
 def pull(
-    name: Annotated[str, typer.Argument(metavar="ORG/NAME[@REVISION]", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="ORG/NAME[@REVISION]", help="Repository on the hub.", show_default=False)
+    ],
     file: Annotated[
         str | None, typer.Option("--file", metavar="FILE", help="Only this file, to be added with `models add`.")
     ] = None,
@@ -164,7 +164,10 @@ def add(
 @app.command("remove", epilog=example("workbench models remove dev-q4"))
 @guard
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A model that is here.", show_default=False),
+    ],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -187,7 +190,10 @@ def remove(
 )
 @guard
 def plan(
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A model that is here, or a repository on the hub.", show_default=False),
+    ],
     *,
     width: Annotated[int | None, typer.Option("--width", min=16, help="Pixels; default: the model's.")] = None,
     height: Annotated[int | None, typer.Option("--height", min=16, help="Pixels; default: the model's.")] = None,

@@ -31,6 +31,7 @@ class HistoryStrip(PixelWidget):
     _css = HERE / "panels.css"
     items = traitlets.List(traitlets.Dict()).tag(sync=True)  # [{id: digest, title}], newest first
     current = traitlets.Unicode("").tag(sync=True)  # digest of the marked picture
+    nothing = traitlets.Unicode("Pictures you make appear here.").tag(sync=True)
 
     def __init__(self, store: Store, opened: Callable[[str, Recipe], None], banner: Banner) -> None:
         self._store, self._opened = store, opened

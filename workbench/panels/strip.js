@@ -1,4 +1,4 @@
-// History strip: one button per picture, newest first. `items` is [{id, title}]; a click sends {type: "open", id}.
+// History strip: one button per picture, newest first. `items` is [{id, title}], `nothing` what an empty one says; a click sends {type: "open", id}.
 
 function render({ model, el }) {
   const pixels = new Pixels(model);
@@ -37,7 +37,7 @@ function render({ model, el }) {
       if (strip.children[place] !== made) strip.insertBefore(made, strip.children[place] ?? null);
       made.classList.toggle("wb-current", item.id === current);
     });
-    if (!items.length && !strip.firstChild) strip.append(element("span", "wb-empty", "Pictures you make appear here."));
+    if (!items.length && !strip.firstChild) strip.append(element("span", "wb-empty", model.get("nothing")));
     if (items.length) strip.querySelector(".wb-empty")?.remove();
   }
 
