@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import workbench
 from workbench.errors import StoreError
 from workbench.store import Store
 from workbench.store.gallery import Gallery
@@ -59,6 +61,15 @@ def test_names_that_are_ours(tmp_path: Path, name: str) -> None:
     path = aged(tmp_path / name.format("0123456789abcdef" * 2))
     assert [each.path for each in sweep(tmp_path)] == [path]
     assert not path.exists()
+
+
+def test_every_temporary_file_of_the_code_is_known(tmp_path: Path) -> None:
+    """A module that writes under another hidden name has to add it to what is swept."""
+    sources = (Path(workbench.__file__).parent).rglob("*.py")
+    prefixes = {name for source in sources for name in re.findall(r'mkstemp\(.*prefix="([^"]+)"', source.read_text())}
+    assert {".tensor-", ".caption-", ".input-", ".file-hashes-"} <= prefixes
+    written = {aged(tmp_path / "cache" / f"{prefix}abcd_012") for prefix in prefixes}
+    assert {each.path for each in sweep(tmp_path)} == written
 
 
 def test_what_is_not_ours_or_not_old_stays(tmp_path: Path) -> None:

@@ -155,11 +155,14 @@ class Captions:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".caption-")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(values, stream, ensure_ascii=False, indent=1)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).replace(path)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                    json.dump(values, stream, ensure_ascii=False, indent=1)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                Path(temporary).replace(path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)  # only when it did not become the file
         except OSError:
             return
 

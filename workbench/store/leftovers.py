@@ -20,10 +20,8 @@ OLD = 24 * 3600.0  # seconds since the last change; a download's own folder, `.p
 FOLDERS = ("pictures", "trash", "inputs", "cache", "adapters", "runs", "evals", "exports")
 """Folders of the home that are searched whole; of the home itself and of `models` only the top."""
 
-_FILES = re.compile(r"\..{1,100}\.[0-9a-f]{32}\.tmp|\.(?:tensor|input|file-hashes)-[A-Za-z0-9_]{8}")
-_MODELS = re.compile(
-    r"\.(?:incoming|removed)-[A-Za-z0-9_]{8}"
-)  # folders of models that were being put there or taken away
+_FILES = re.compile(r"\..{1,100}\.[0-9a-f]{32}\.tmp|\.(?:tensor|caption|input|file-hashes)-[A-Za-z0-9_]{8}")
+_MODELS = re.compile(r"\.(?:incoming|removed)-[A-Za-z0-9_]{8}")  # models that were being put there or taken away
 
 
 @dataclass(frozen=True, slots=True)
