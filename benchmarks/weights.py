@@ -27,8 +27,9 @@ from workbench.models.loading import load
 from workbench.models.model import Model
 from workbench.recipe import Precision, Quantisation, Recipe
 
-PROMPTS = (
-    "a red circle left of a blue square", "a green star", 'the word "FLUX"', "two yellow triangles above a black ring",
+PROMPTS = (  # that the embedded model has learned: where it guesses, a rounding decides
+    "a red circle to the left of a blue square on a white background", "a green star on a white background",
+    'the word "FLUX" in blue on a white background', "three yellow triangles on a black background",
 )  # fmt: skip
 FORMS: tuple[tuple[Precision, Quantisation | None], ...] = (
     ("float32", None), ("bfloat16", None), ("float32", "int8"), ("float32", "fp8"), ("float32", "nf4"),

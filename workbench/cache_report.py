@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from workbench.models.catalog import ModelCatalog
 
 PROMPTS = (
-    "a red circle left of a blue square",
+    "a red circle to the left of a blue square on a white background",
     "a large green star on a yellow background",
-    "three small white triangles above a black rectangle",
-    "a purple hexagon inside an orange ring",
+    "three white triangles on a black background",
+    "a purple ring above a gray heart on a pink background",
 )
 """What is drawn where nothing is given: shapes, which every model here can draw."""
 

@@ -38,7 +38,7 @@ def _common(
 app.command(
     "generate",
     epilog=example(
-        "workbench generate --prompt 'a red circle left of a blue square' --seed 7 --out circle.png",
+        "workbench generate --prompt 'a red circle to the left of a blue square' --seed 7 --out circle.png",
         "workbench generate --prompt 'make the circle blue' --reference circle.png --out blue.png",
         "workbench generate --prompt 'a green star' --image shapes.png --mask where.png --strength 0.8",
         "workbench generate --prompt 'the word \"FLUX\"' --set steps=20 --set guidance_scale=3 --json",
