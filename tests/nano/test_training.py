@@ -42,6 +42,7 @@ VAE: dict[str, Any] = {
     "decoder_learning_rate": 1e-3,
     "decoder_pixels": 160 * 160,
     "decoder_noise": 0.2,
+    "decoder_lines": 2,
     "statistics_scenes": 32,
 }
 

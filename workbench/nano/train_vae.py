@@ -133,11 +133,22 @@ def train(
         vae.save_pretrained(out / "vae")
 
 
-def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) -> None:
-    """Train the decoder of `out / "vae"` on whole pictures, and save the result to `out / "vae-polished"`."""
+def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str, *, start: Path | None = None) -> None:
+    """Train the decoder alone, on whole pictures and on lines of letters; save the result to `out / "vae-polished"`.
+
+    Latents stay what they are, so that a transformer that was trained on them goes on to fit. Letters are a hundredth of
+    the grammar's pixels: without lines of their own they come out smudged, and no reader can tell them.
+
+    Args:
+        config: the `vae` section of the recipe.
+        seed: of scenes and noise.
+        out: holds `vae/`, and receives `vae-polished/`.
+        device: "cpu" or "cuda".
+        start: an autoencoder with the same latents to go on from; None for `out / "vae"`.
+    """
     torch.manual_seed(seed)
     rng = Random(seed + 2)
-    vae = AutoencoderKLFlux2.from_pretrained(out / "vae").to(device, memory_format=torch.channels_last)
+    vae = AutoencoderKLFlux2.from_pretrained(start or out / "vae").to(device, memory_format=torch.channels_last)
     vae.eval().requires_grad_(False)
     parts = (vae.decoder, vae.post_quant_conv)
     parameters = [parameter.requires_grad_() for part in parts for parameter in part.parameters()]
@@ -148,17 +159,17 @@ def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) ->
     )
     for step in range(1, steps + 1):
         size = rng.choice((96, 128, 128, 128, 160, 192))
-        count = config["decoder_pixels"] // size**2
-        pictures = to_model(np.stack([render(some_scene(rng), size) for _ in range(count)])).to(device)
-        with torch.no_grad():
-            latents = vae.encode(pictures).latent_dist.mode()
-            scale = latents.std((0, 2, 3), keepdim=True) * config["decoder_noise"] * torch.rand(count, 1, 1, 1)
-            latents = latents + scale * torch.randn_like(latents)
-        decoded = vae.decode(latents).sample
-        error = F.mse_loss(decoded, pictures)
-        loss = F.l1_loss(decoded, pictures) + error
+        count = max(1, config["decoder_pixels"] // size**2)
+        whole = to_model(np.stack([render(some_scene(rng), size) for _ in range(count)]))
+        batches = [_noisy(vae, whole.to(device), config["decoder_noise"])]
+        if config["decoder_lines"]:
+            batches.append(_lines(vae, rng, config, device))
         optimizer.zero_grad()
-        loss.backward()
+        for latents, pictures in batches:
+            decoded = vae.decode(latents).sample
+            error = F.mse_loss(decoded, pictures)
+            loss = F.l1_loss(decoded, pictures) + error
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
@@ -169,6 +180,28 @@ def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str) ->
             )
         if step % 500 == 0 or step == steps:
             vae.save_pretrained(out / "vae-polished")
+
+
+@torch.no_grad()
+def _noisy(vae: AutoencoderKLFlux2, pictures: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """Latents of `pictures` with noise of up to `noise` deviations of each channel, and the pictures."""
+    latents = vae.encode(pictures).latent_dist.mode()
+    scale = latents.std((0, 2, 3), keepdim=True) * noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
+    return latents + scale * torch.randn_like(latents), pictures
+
+
+def _lines(vae: AutoencoderKLFlux2, rng: Random, config: dict[str, Any], device: str) -> tuple[Tensor, Tensor]:
+    """Latents of lines of letters, (b, c, 6, 16), and the lines, (b, 3, 48, 128), cut out of pictures of words."""
+    places, pictures = [], []
+    for _ in range(config["decoder_lines"]):
+        scene = sample_scene(rng, kind="word")
+        scene = recoloured(rng, scene) if rng.random() < 0.2 else scene
+        places.append({0.25: 8, 0.5: 40, 0.75: 72}[scene.items[0].y])  # upper edge of 48 pixels about the word
+        pictures.append(render(scene, 128, 128))
+    latents, whole = _noisy(vae, to_model(np.stack(pictures)).to(device), config["decoder_noise"])
+    cut = torch.stack([each[:, y // 8 : y // 8 + 6] for each, y in zip(latents, places, strict=True)])
+    lines = torch.stack([each[:, y : y + 48] for each, y in zip(whole, places, strict=True)])
+    return cut.contiguous(memory_format=torch.channels_last), lines
 
 
 def _kl(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -199,10 +232,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text())
-    if not args.decoder_only:
+    if not args.decoder_only:  # `--from` is where the first phase that is run begins
         task = partial(train, device=args.device, start=args.start)
         run_workers(args.workers, task, config["vae"], config["seed"], args.out)
-    polish_decoder(config["vae"], config["seed"], args.out, args.device)
+    start = args.start if args.decoder_only else None
+    polish_decoder(config["vae"], config["seed"], args.out, args.device, start=start)
 
 
 if __name__ == "__main__":
