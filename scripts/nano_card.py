@@ -180,8 +180,9 @@ def learning_curves() -> Figure:
         training = json.loads((NANO / "weights" / name / "training.json").read_text(encoding="utf-8"))
         for bucket in sorted({record["bucket"] for record in training["curve"]}):
             points = [(record["step"], record["loss"]) for record in training["curve"] if record["bucket"] == bucket]
-            size, references = bucket.split("-")
-            axes.plot(*zip(*points, strict=True), ".", markersize=4, label=f"{size}, {references} references")
+            size, references, *words = bucket.split("-")
+            label = ", ".join((size, f"{references} references", *words))
+            axes.plot(*zip(*points, strict=True), ".", markersize=4, label=label)
         axes.set(xlabel="step", ylabel="loss of single batches", yscale="log", title=name)
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=6, ncols=2)
