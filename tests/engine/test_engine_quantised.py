@@ -10,7 +10,8 @@ from workbench.errors import RecipeError
 from workbench.models.catalog import ModelCatalog
 from workbench.recipe import Quantisation, Recipe
 
-BASE = Recipe(model="klein-nano", prompt="a red circle left of a blue square", width=64, height=64, steps=2)
+PROMPT = "a red circle to the left of a blue square on a white background"
+BASE = Recipe(model="klein-nano", prompt=PROMPT, width=96, height=96)
 
 
 @pytest.fixture(scope="module")

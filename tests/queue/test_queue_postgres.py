@@ -153,7 +153,7 @@ def test_a_deadlock_is_gone_through_again(queue: Queue) -> None:
         each.start()
     for each in threads:
         each.join(120)
-    assert sorted(tries) == [1, 2]
+    assert 3 <= sum(tries) <= 4  # the server ends one of the two, or both when they notice at once
     assert len({job.priority for job in queue.jobs()}) == 1
 
 
