@@ -14,35 +14,43 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.models import AutoencoderKLFlux2
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from workbench.nano.batches import Batches
 from workbench.nano.checkpoint import load_average
 from workbench.nano.distill import Distillation, distill, student_sigmas
 from workbench.nano.model import Denoiser, tokenize
+from workbench.nano.optimizers import ConvolutionMuon
 from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.pool import Bucket, Pool, asks_for_words, examples
+from workbench.nano.render import render
 from workbench.nano.scenes import sample_scene
 from workbench.nano.times import gaps
 from workbench.nano.tokenizer import build_tokenizer
 from workbench.nano.train import train
-from workbench.nano.train_vae import build_vae, measure_statistics, polish_decoder
+from workbench.nano.train_vae import build_vae, deepened, measure_statistics, patchify, reconstruction_loss
 from workbench.nano.train_vae import train as train_vae
+from workbench.nano.views import contrast, sample_views, to_model
 
 VAE: dict[str, Any] = {
     "latent_channels": 4,
     "block_out_channels": [8, 8, 8, 8],
+    "layers_per_block": 1,
     "norm_num_groups": 4,
+    "batch_pixels": 2 * 96 * 96,
     "crop": 32,
-    "batch_size": 2,
-    "steps": 2,
-    "learning_rate": 1e-3,
+    "whole_pictures": 0.5,
+    "words": 0.4,
+    "random_colours": 0.4,
+    "edge_weight": 4.0,
+    "noise": 0.1,
     "kl_weight": 1e-4,
-    "decoder_steps": 2,
-    "decoder_learning_rate": 1e-3,
-    "decoder_pixels": 160 * 160,
-    "decoder_noise": 0.2,
-    "decoder_lines": 2,
+    "steps": 2,
+    "warmup_steps": 1,
+    "decay_steps": 1,
+    "learning_rate": 2e-3,
+    "save_every": 100,
     "statistics_scenes": 32,
 }
 
@@ -142,13 +150,73 @@ def test_the_result_is_an_ordinary_pipeline_and_learns(run: Path) -> None:
     assert picture.size == (64, 64)
 
 
-def test_the_autoencoder_script_leaves_latents_alone_in_its_second_phase(tmp_path: Path) -> None:
-    train_vae(Worker(), VAE, 0, tmp_path, device="cpu")
-    polish_decoder(VAE, 0, tmp_path, "cpu")
-    before = load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
-    after = load_file(tmp_path / "vae-polished" / "diffusion_pytorch_model.safetensors")
-    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"decoder", "post_quant_conv"}
+def test_the_autoencoder_script_learns_and_measures_its_latents(tmp_path: Path) -> None:
+    config = VAE | {"steps": 60, "decay_steps": 30, "learning_rate": 3e-2, "batch_pixels": 96 * 96}
+    torch.manual_seed(0)
+    untrained = build_vae(config)
+    train_vae(Worker(), config, 0, tmp_path, device="cpu")
+    trained = AutoencoderKLFlux2.from_pretrained(tmp_path / "vae")
+    pictures = sample_views(Random(7), config, 1.0)
+    with torch.no_grad():
+        before, after = (reconstruction_loss(vae, pictures, config)[1] for vae in (untrained, trained))
+        latents = patchify(trained.encode(to_model(whole_words(64))).latent_dist.mode())
+    assert after < 0.5 * before
+    spread = (latents - trained.bn.running_mean[:, None, None]) / trained.bn.running_var[:, None, None].sqrt()
+    assert 0.3 < spread.std() < 3
+
+
+def whole_words(count: int) -> NDArray[np.uint8]:
+    """Pictures of words, (count, 128, 128, 3)."""
+    return np.stack([render(sample_scene(Random(number), kind="word")) for number in range(count)])
+
+
+def test_workers_of_the_autoencoder_script_share_one_model(tmp_path: Path) -> None:
+    run_workers(2, partial(train_vae, device="cpu"), VAE, 0, tmp_path)
+    again = tmp_path / "again"
+    run_workers(2, partial(train_vae, device="cpu"), VAE, 0, again)
+    one, two = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tmp_path, again))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_deeper_autoencoder_begins_as_the_shallower_one() -> None:
+    torch.manual_seed(0)
+    shallow = build_vae(VAE).eval()
+    deep = deepened(shallow, VAE | {"layers_per_block": 2}).eval()
+    assert sum(p.numel() for p in deep.parameters()) > sum(p.numel() for p in shallow.parameters())
+    pictures = to_model(whole_words(2))
+    with torch.no_grad():
+        torch.testing.assert_close(deep(pictures).sample, shallow(pictures).sample)
+    with pytest.raises(ValueError, match="does not fit the recipe"):
+        deepened(deep, VAE)
+
+
+def test_views_are_crops_or_whole_pictures_of_one_shape_and_a_repeatable_draw() -> None:
+    shapes = set()
+    for number in range(12):
+        views, again = (sample_views(Random(number), VAE, 0.5) for _ in range(2))
+        assert torch.equal(views, again)
+        assert views.abs().max() <= 1
+        shapes.add(views.shape[-1])
+    assert 32 in shapes
+    assert len(shapes) > 1
+
+
+def test_contrast_is_high_at_edges_and_nil_in_flat_colour() -> None:
+    picture = torch.full((1, 3, 8, 8), -1.0)
+    picture[..., 4:] = 1.0
+    assert torch.equal(contrast(picture)[0, 0, 0], torch.tensor([0.0, 0, 0, 1, 1, 0, 0, 0]))
+
+
+def test_muon_moves_every_weight_of_a_convolutional_network() -> None:
+    torch.manual_seed(0)
+    vae = build_vae(VAE).to(memory_format=torch.channels_last)
+    before = {name: value.clone() for name, value in vae.named_parameters()}
+    optimizer = ConvolutionMuon(vae, weight_decay=0.0)
+    loss, _ = reconstruction_loss(vae, sample_views(Random(0), VAE, 1.0), VAE)
+    loss.backward()
+    optimizer.step(1e-2)
+    still = [name for name, value in vae.named_parameters() if torch.equal(value, before[name])]
+    assert still == []
 
 
 def test_a_student_keeps_the_text_encoder_and_nears_the_walk_of_its_teacher(

@@ -24,7 +24,8 @@ from workbench.nano.parallel import Worker
 from workbench.nano.render import render
 from workbench.nano.scenes import Scene, sample_scene
 from workbench.nano.tokenizer import build_tokenizer
-from workbench.nano.train_vae import patchify, to_model
+from workbench.nano.train_vae import patchify
+from workbench.nano.views import to_model
 
 CHUNK = 4  # examples encoded together: activations of more fall out of a core's cache and take twice as long
 

@@ -1,4 +1,4 @@
-"""Put a finished training run together as the folder that ships: averaged weights, polished autoencoder, its recipe.
+"""Put a finished training run together as the folder that ships: averaged weights, autoencoder, its recipe.
 
 python -m workbench.nano.publish --run runs/nano --to workbench/nano/weights/klein-nano-base
 """
@@ -24,13 +24,13 @@ def publish(run: Path, to: Path, *, vae: Path | None = None) -> None:
     Args:
         run: the `--out` folder of a training script.
         to: a folder of its own; its parent must exist.
-        vae: the polished autoencoder; default: that of the run.
+        vae: the autoencoder's folder; default: that of the run.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint or no polished autoencoder yet.
+        FileNotFoundError: the run has no checkpoint or no autoencoder yet.
     """
     config = yaml.safe_load((run / "recipe.yaml").read_text())
-    autoencoder = AutoencoderKLFlux2.from_pretrained(vae or run / "vae-polished")
+    autoencoder = AutoencoderKLFlux2.from_pretrained(vae or run / "vae")
     model = Denoiser(config, autoencoder.config.latent_channels)
     (checkpoint,) = sorted(run.glob("checkpoint-0-of-*"))
     step = load_average(checkpoint, model)
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
-    parser.add_argument("--vae", type=Path, help="the polished autoencoder, where the run has none of its own")
+    parser.add_argument("--vae", type=Path, help="the autoencoder, where the run has none of its own")
     args = parser.parse_args()
     publish(args.run, args.to, vae=args.vae)
 

@@ -1,17 +1,14 @@
-"""Train the embedded model's autoencoder (`AutoencoderKLFlux2`) on crops of rendered scenes.
+"""Train the embedded model's autoencoder (`AutoencoderKLFlux2`) on crops and whole pictures of rendered scenes.
 
-First both halves learn on crops: the loss is L1 plus squared error of the picture, and a light KL term that keeps
-latents near unit scale. The batch-norm statistics, which normalise latents for the transformer, are measured on whole
-pictures. Then the encoder is frozen and the decoder alone learns on whole pictures, whose group-norm statistics differ
-from those of crops, with noise on the latents, so that it forgives small errors of the transformer. That second phase
-leaves the latent space as it is: it may run while the transformer trains.
+The loss is L1 plus squared error, more of it at edges, and a light KL term that keeps latents near unit scale. The decoder
+sees latents with a little noise, so that it forgives small errors of the transformer. The batch-norm statistics, which
+normalise latents for the transformer, are measured on whole pictures at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,12 +18,15 @@ import numpy as np
 import torch
 import yaml
 from diffusers.models import AutoencoderKLFlux2
-from torch import Tensor
-from torch.nn import functional as F
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
 
+from workbench.nano.optimizers import ConvolutionMuon
 from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.render import render
-from workbench.nano.scenes import Scene, sample_scene
+from workbench.nano.scenes import sample_scene
+from workbench.nano.views import contrast, sample_views, to_model
 
 
 def build_vae(config: dict[str, Any]) -> AutoencoderKLFlux2:
@@ -34,47 +34,31 @@ def build_vae(config: dict[str, Any]) -> AutoencoderKLFlux2:
     return AutoencoderKLFlux2(
         latent_channels=config["latent_channels"],
         block_out_channels=tuple(config["block_out_channels"]),
-        layers_per_block=1,
+        layers_per_block=config["layers_per_block"],
         norm_num_groups=config["norm_num_groups"],
         sample_size=128,
     )
 
 
-def crops(rng: Random, count: int, crop: int) -> Tensor:
-    """`count` crops from scenes at 96 to 160 px as float32 (count, 3, crop, crop) in -1 to 1.
+def deepened(start: AutoencoderKLFlux2, config: dict[str, Any]) -> AutoencoderKLFlux2:
+    """An autoencoder of the sizes in `config` that does exactly what a shallower one, `start`, does.
 
-    Four in five are centred near an item, because a flat background teaches nothing.
+    Residual blocks that `start` lacks begin as the identity.
+
+    Raises:
+        ValueError: `start` has parts or sizes that the recipe's has not.
     """
-    batch = np.empty((count, crop, crop, 3), np.uint8)
-    for row in batch:
-        scene = some_scene(rng)
-        size = rng.choice((96, 128, 128, 160, 256))
-        picture = render(scene, size)
-        item = rng.choice(scene.items)
-        reach = (item.radius or 0.15) if rng.random() < 0.8 else 1.0
-        x = int((item.x + rng.uniform(-reach, reach)) * size) - crop // 2
-        y = int((item.y + rng.uniform(-reach, reach)) * size) - crop // 2
-        x, y = min(max(x, 0), size - crop), min(max(y, 0), size - crop)
-        row[:] = picture[y : y + crop, x : x + crop]
-    return to_model(batch)
-
-
-def some_scene(rng: Random) -> Scene:
-    """A scene of the grammar, three times in five in random colours."""
-    scene = sample_scene(rng)
-    return recoloured(rng, scene) if rng.random() < 0.6 else scene
-
-
-def recoloured(rng: Random, scene: Scene) -> Scene:
-    """`scene` in random colours: the latents must hold every colour, not twelve."""
-    drawn = [f"#{rng.randrange(2**24):06x}" for _ in range(len(scene.items) + 1)]
-    items = tuple(replace(item, colour=colour) for item, colour in zip(scene.items, drawn[1:], strict=True))
-    return replace(scene, background=drawn[0], items=items)
-
-
-def to_model(pictures: np.ndarray) -> Tensor:
-    """uint8 (batch, height, width, 3) to float32 (batch, 3, height, width) in -1 to 1, channels last in memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    vae, old = build_vae(config), start.state_dict()
+    own = vae.state_dict()
+    misfits = [name for name, value in old.items() if name not in own or own[name].shape != value.shape]
+    if misfits:
+        raise ValueError(f"{misfits[0]} of the autoencoder to begin from does not fit the recipe; change its sizes")
+    vae.load_state_dict(old, strict=False)
+    for name, module in vae.named_modules():
+        if isinstance(module, ResnetBlock2D) and f"{name}.conv2.weight" not in old:
+            nn.init.zeros_(module.conv2.weight)
+            nn.init.zeros_(module.conv2.bias)
+    return vae
 
 
 def patchify(latents: Tensor) -> Tensor:
@@ -89,123 +73,52 @@ def train(
     """Run the recipe and save the model, in diffusers' layout, to `out / "vae"`.
 
     Args:
-        worker: which of the training processes this is; each draws crops of its own.
+        worker: which of the training processes this is; each draws views of its own.
         config: the `vae` section of the recipe.
-        seed: of weights and crops.
+        seed: of weights, views and noise.
         out: where to save.
         device: "cpu" or "cuda".
-        start: an autoencoder to go on from; None for fresh weights.
+        start: an autoencoder to go on from, of the recipe's sizes or with fewer blocks; None for fresh weights.
     """
     torch.manual_seed(seed)
-    rng = Random(f"{seed}/{worker.number}")
-    vae = AutoencoderKLFlux2.from_pretrained(start) if start else build_vae(config)
+    vae = deepened(AutoencoderKLFlux2.from_pretrained(start), config) if start else build_vae(config)
     vae = vae.to(device, memory_format=torch.channels_last).train()
-    parameters = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    steps = config["steps"]
-    optimizer = torch.optim.AdamW(parameters, lr=config["learning_rate"], betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config["learning_rate"], total_steps=steps, pct_start=0.05
-    )
-    started = time.perf_counter()
+    torch.manual_seed(seed + 1 + worker.number)  # the same weights above, noise of one's own from here
+    rng = Random(f"{seed}/{worker.number}")
+    optimizer = ConvolutionMuon(vae, weight_decay=0.01)
+    started, steps = time.perf_counter(), config["steps"]
     for step in range(1, steps + 1):
-        pictures = crops(rng, config["batch_size"] // worker.count, config["crop"]).to(device)
-        posterior = vae.encode(pictures).latent_dist  # fp32: bf16 convolutions this small are slower on a CPU
-        decoded = vae.decode(posterior.sample()).sample
-        error = F.mse_loss(decoded, pictures)
-        loss = F.l1_loss(decoded, pictures) + error + config["kl_weight"] * _kl(posterior.mean, posterior.logvar)
-        optimizer.zero_grad()
+        up, down = step / config["warmup_steps"], (steps - step + 1) / config["decay_steps"]
+        pictures = sample_views(rng, config, 1 / worker.count).to(device)
+        loss, error = reconstruction_loss(vae, pictures, config)
         loss.backward()
-        worker.average_gradients(parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
+        worker.average_gradients(optimizer.parameters)
+        torch.nn.utils.clip_grad_norm_(optimizer.parameters, 1.0)
+        optimizer.step(config["learning_rate"] * min(1.0, up, down))
+        vae.zero_grad()
         if worker.leads and (step % 50 == 0 or step == steps):
-            psnr = 10 * np.log10(4 / error.item())
-            rate = step * config["batch_size"] / (time.perf_counter() - started)
-            std = posterior.mean.std().item()
-            print(
-                f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  latent std {std:.2f}  {rate:.0f} crops/s",
-                flush=True,
-            )
-    if worker.leads:
-        vae.eval()
-        measure_statistics(vae, config["statistics_scenes"], seed, device)
-        vae.save_pretrained(out / "vae")
+            rate = step * config["batch_pixels"] / 1e6 / (time.perf_counter() - started)
+            psnr = 10 * np.log10(4 / error)
+            print(f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  {rate:.2f} Mpx/s", flush=True)
+        if worker.leads and (step % config["save_every"] == 0 or step == steps):
+            measure_statistics(vae.eval(), config["statistics_scenes"], seed, device)
+            vae.train().save_pretrained(out / "vae")
 
 
-def polish_decoder(config: dict[str, Any], seed: int, out: Path, device: str, *, start: Path | None = None) -> None:
-    """Train the decoder alone, on whole pictures and on lines of letters; save the result to `out / "vae-polished"`.
-
-    Latents stay what they are, so that a transformer that was trained on them goes on to fit. Letters are a hundredth of
-    the grammar's pixels: without lines of their own they come out smudged, and no reader can tell them.
-
-    Args:
-        config: the `vae` section of the recipe.
-        seed: of scenes and noise.
-        out: holds `vae/`, and receives `vae-polished/`.
-        device: "cpu" or "cuda".
-        start: an autoencoder with the same latents to go on from; None for `out / "vae"`.
-    """
-    torch.manual_seed(seed)
-    rng = Random(seed + 2)
-    vae = AutoencoderKLFlux2.from_pretrained(start or out / "vae").to(device, memory_format=torch.channels_last)
-    vae.eval().requires_grad_(False)
-    parts = (vae.decoder, vae.post_quant_conv)
-    parameters = [parameter.requires_grad_() for part in parts for parameter in part.parameters()]
-    steps = config["decoder_steps"]
-    optimizer = torch.optim.AdamW(parameters, lr=config["decoder_learning_rate"], betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config["decoder_learning_rate"], total_steps=steps, pct_start=0.05
-    )
-    for step in range(1, steps + 1):
-        size = rng.choice((96, 128, 128, 128, 160, 192))
-        count = max(1, config["decoder_pixels"] // size**2)
-        whole = to_model(np.stack([render(some_scene(rng), size) for _ in range(count)]))
-        batches = [_noisy(vae, whole.to(device), config["decoder_noise"])]
-        if config["decoder_lines"]:
-            batches.append(_lines(vae, rng, config, device))
-        optimizer.zero_grad()
-        for latents, pictures in batches:
-            decoded = vae.decode(latents).sample
-            error = F.mse_loss(decoded, pictures)
-            loss = F.l1_loss(decoded, pictures) + error
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0 or step == steps:
-            print(
-                f"decoder {step}/{steps}  loss {loss.item():.4f}  psnr {10 * np.log10(4 / error.item()):.2f} dB",
-                flush=True,
-            )
-        if step % 500 == 0 or step == steps:
-            vae.save_pretrained(out / "vae-polished")
+def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[str, Any]) -> tuple[Tensor, float]:
+    """The loss of a batch (b, 3, h, w), and the plain mean squared error in it."""
+    posterior = vae.encode(pictures).latent_dist  # fp32: bf16 convolutions this small are slower on a CPU
+    latents = posterior.sample()
+    amount = config["noise"] * torch.rand(len(latents), 1, 1, 1, device=latents.device)
+    latents = latents + amount * posterior.mean.detach().std((0, 2, 3), keepdim=True) * torch.randn_like(latents)
+    difference = vae.decode(latents).sample - pictures
+    weight = 1 + config["edge_weight"] * contrast(pictures)  # (b, 1, h, w): flat colours are all but right at once
+    loss = (weight * (difference.abs() + difference.square())).mean()
+    return loss + config["kl_weight"] * _kl(posterior), difference.detach().square().mean().item()
 
 
-@torch.no_grad()
-def _noisy(vae: AutoencoderKLFlux2, pictures: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-    """Latents of `pictures` with noise of up to `noise` deviations of each channel, and the pictures."""
-    latents = vae.encode(pictures).latent_dist.mode()
-    scale = latents.std((0, 2, 3), keepdim=True) * noise * torch.rand(len(latents), 1, 1, 1, device=latents.device)
-    return latents + scale * torch.randn_like(latents), pictures
-
-
-def _lines(vae: AutoencoderKLFlux2, rng: Random, config: dict[str, Any], device: str) -> tuple[Tensor, Tensor]:
-    """Latents of lines of letters, (b, c, 6, 16), and the lines, (b, 3, 48, 128), cut out of pictures of words."""
-    places, pictures = [], []
-    for _ in range(config["decoder_lines"]):
-        scene = sample_scene(rng, kind="word")
-        scene = recoloured(rng, scene) if rng.random() < 0.2 else scene
-        places.append({0.25: 8, 0.5: 40, 0.75: 72}[scene.items[0].y])  # upper edge of 48 pixels about the word
-        pictures.append(render(scene, 128, 128))
-    latents, whole = _noisy(vae, to_model(np.stack(pictures)).to(device), config["decoder_noise"])
-    cut = torch.stack([each[:, y // 8 : y // 8 + 6] for each, y in zip(latents, places, strict=True)])
-    lines = torch.stack([each[:, y : y + 48] for each, y in zip(whole, places, strict=True)])
-    return cut.contiguous(memory_format=torch.channels_last), lines
-
-
-def _kl(mean: Tensor, logvar: Tensor) -> Tensor:
-    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+def _kl(posterior: DiagonalGaussianDistribution) -> Tensor:
+    return 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar).mean()
 
 
 @torch.no_grad()
@@ -226,17 +139,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--decoder-only", action="store_true", help="run the second phase on OUT/vae")
     parser.add_argument("--from", dest="start", type=Path, help="an autoencoder's folder to go on from")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each, for busy CPUs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text())
-    if not args.decoder_only:  # `--from` is where the first phase that is run begins
-        task = partial(train, device=args.device, start=args.start)
-        run_workers(args.workers, task, config["vae"], config["seed"], args.out)
-    start = args.start if args.decoder_only else None
-    polish_decoder(config["vae"], config["seed"], args.out, args.device, start=start)
+    run_workers(
+        args.workers,
+        partial(train, device=args.device, start=args.start),
+        config["vae"],
+        config["seed"],
+        args.out,
+    )
 
 
 if __name__ == "__main__":
