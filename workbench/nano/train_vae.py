@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import yaml
 from diffusers.models import AutoencoderKLFlux2
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
@@ -114,11 +113,12 @@ def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[
     difference = vae.decode(latents).sample - pictures
     weight = 1 + config["edge_weight"] * contrast(pictures)  # (b, 1, h, w): flat colours are all but right at once
     loss = (weight * (difference.abs() + difference.square())).mean()
-    return loss + config["kl_weight"] * _kl(posterior), difference.detach().square().mean().item()
+    loss = loss + config["kl_weight"] * _kl(posterior.mean, posterior.logvar)
+    return loss, difference.detach().square().mean().item()
 
 
-def _kl(posterior: DiagonalGaussianDistribution) -> Tensor:
-    return 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar).mean()
+def _kl(mean: Tensor, logvar: Tensor) -> Tensor:
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
 
 
 @torch.no_grad()

@@ -35,7 +35,8 @@ def sample_views(rng: Random, config: dict[str, Any], share: float) -> Tensor:
         size = rng.choice(WHOLE_SIZES)
         count = max(1, round(pixels / size**2))
         return to_model(np.stack([render(_some_scene(rng, config), size) for _ in range(count)]))
-    crop, drawn = config["crop"], []
+    crop: int = config["crop"]
+    drawn: list[NDArray[np.uint8]] = []
     count = max(1, round(pixels / crop**2))
     while len(drawn) < count:
         scene, size = _some_scene(rng, config), rng.choice(CROPPED_SIZES)
