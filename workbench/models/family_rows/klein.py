@@ -37,7 +37,7 @@ _TASKS: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpaint", "outpa
 _FOUR = MappingProxyType({"transformer": Part(3.876, 3.681), "text_encoder": Part(3.114, 2.725), "vae": Part(0.084)})
 _NINE = MappingProxyType({"transformer": Part(9.079, 8.724), "text_encoder": Part(5.832, 5.209), "vae": Part(0.084)})
 _MINI = MappingProxyType(
-    {"transformer": Part(0.004627, 0.003834), "text_encoder": Part(0.000424), "vae": Part(0.000723)}
+    {"transformer": Part(0.004627, 0.003834), "text_encoder": Part(0.000424), "vae": Part(0.000927)}
 )
 
 
