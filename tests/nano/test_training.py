@@ -161,6 +161,7 @@ def test_the_autoencoder_script_learns_and_measures_its_latents(tmp_path: Path) 
         before, after = (reconstruction_loss(vae, pictures, config)[1] for vae in (untrained, trained))
         latents = patchify(trained.encode(to_model(whole_words(64))).latent_dist.mode())
     assert after < 0.5 * before
+    assert not torch.allclose(trained.bn.running_var, untrained.bn.running_var)
     spread = (latents - trained.bn.running_mean[:, None, None]) / trained.bn.running_var[:, None, None].sqrt()
     assert 0.3 < spread.std() < 3
 
@@ -174,8 +175,12 @@ def test_workers_of_the_autoencoder_script_share_one_model(tmp_path: Path) -> No
     run_workers(2, partial(train_vae, device="cpu"), VAE, 0, tmp_path)
     again = tmp_path / "again"
     run_workers(2, partial(train_vae, device="cpu"), VAE, 0, again)
-    one, two = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tmp_path, again))
+    alone = tmp_path / "alone"  # sees what the first of the two sees, and nothing of the second
+    train_vae(Worker(), VAE | {"batch_pixels": VAE["batch_pixels"] // 2}, 0, alone, device="cpu")
+    paths = [folder / "vae" / "diffusion_pytorch_model.safetensors" for folder in (tmp_path, again, alone)]
+    one, two, half = (load_file(path) for path in paths)
     assert all(torch.equal(one[name], two[name]) for name in one)
+    assert max((one[name] - half[name]).abs().max() for name in one if not name.startswith("bn.")) > 1e-4
 
 
 def test_a_deeper_autoencoder_begins_as_the_shallower_one() -> None:

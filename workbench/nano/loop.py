@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workbench.nano.batches import Batches
 from workbench.nano.checkpoint import load_checkpoint, save_checkpoint
 from workbench.nano.model import Denoiser, save_pipeline
-from workbench.nano.optimizers import Parameters, optimizers_for
+from workbench.nano.optimizers import Parameters, optimizers_for, schedule
 from workbench.nano.parallel import Worker
 from workbench.nano.pool import Bucket
 
@@ -86,12 +86,6 @@ def run_loop(
                 export(config, average, vae, out / "pipeline", is_distilled=is_distilled)
         if timed_out:
             return
-
-
-def schedule(step: int, settings: dict[str, Any]) -> float:
-    """Share of the full learning rate at `step`: linear up, flat, linear down to zero at the end."""
-    up, down = step / settings["warmup_steps"], (settings["steps"] - step + 1) / settings["decay_steps"]
-    return float(min(1.0, up, down))
 
 
 @torch.no_grad()

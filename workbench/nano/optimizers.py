@@ -1,4 +1,4 @@
-"""Muon for the matrices inside blocks, dealt out between workers, and AdamW for everything else."""
+"""Muon for matrices and convolutions, dealt out between workers or not, AdamW for everything else, and the rate of both."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ def optimizers_for(matrices: list[nn.Parameter], rest: list[nn.Parameter], confi
         torch.optim.Muon(matrices, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=decay),
     )
+
+
+def schedule(step: int, settings: dict[str, Any]) -> float:
+    """Share of the full learning rate at `step`: linear up, flat, linear down to zero at the end."""
+    up, down = step / settings["warmup_steps"], (settings["steps"] - step + 1) / settings["decay_steps"]
+    return float(min(1.0, up, down))
 
 
 class ConvolutionMuon:

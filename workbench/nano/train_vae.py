@@ -2,7 +2,7 @@
 
 The loss is L1 plus squared error, more of it at edges, and a light KL term that keeps latents near unit scale. The decoder
 sees latents with a little noise, so that it forgives small errors of the transformer. The batch-norm statistics, which
-normalise latents for the transformer, are measured on whole pictures at the end.
+normalise latents for the transformer, are measured on whole pictures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from diffusers.models import AutoencoderKLFlux2
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from workbench.nano.optimizers import ConvolutionMuon
+from workbench.nano.optimizers import ConvolutionMuon, schedule
 from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.render import render
 from workbench.nano.scenes import sample_scene
@@ -87,24 +87,23 @@ def train(
     optimizer = ConvolutionMuon(vae, weight_decay=0.01)
     started, steps = time.perf_counter(), config["steps"]
     for step in range(1, steps + 1):
-        up, down = step / config["warmup_steps"], (steps - step + 1) / config["decay_steps"]
         pictures = sample_views(rng, config, 1 / worker.count).to(device)
         loss, error = reconstruction_loss(vae, pictures, config)
         loss.backward()
         worker.average_gradients(optimizer.parameters)
         torch.nn.utils.clip_grad_norm_(optimizer.parameters, 1.0)
-        optimizer.step(config["learning_rate"] * min(1.0, up, down))
+        optimizer.step(config["learning_rate"] * schedule(step, config))
         vae.zero_grad()
         if worker.leads and (step % 50 == 0 or step == steps):
             rate = step * config["batch_pixels"] / 1e6 / (time.perf_counter() - started)
-            psnr = 10 * np.log10(4 / error)
+            psnr = 10 * np.log10(4 / error.item())
             print(f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  {rate:.2f} Mpx/s", flush=True)
         if worker.leads and (step % config["save_every"] == 0 or step == steps):
             measure_statistics(vae.eval(), config["statistics_scenes"], seed, device)
             vae.train().save_pretrained(out / "vae")
 
 
-def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[str, Any]) -> tuple[Tensor, float]:
+def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """The loss of a batch (b, 3, h, w), and the plain mean squared error in it."""
     posterior = vae.encode(pictures).latent_dist  # fp32: bf16 convolutions this small are slower on a CPU
     latents = posterior.sample()
@@ -114,7 +113,7 @@ def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[
     weight = 1 + config["edge_weight"] * contrast(pictures)  # (b, 1, h, w): flat colours are all but right at once
     loss = (weight * (difference.abs() + difference.square())).mean()
     loss = loss + config["kl_weight"] * _kl(posterior.mean, posterior.logvar)
-    return loss, difference.detach().square().mean().item()
+    return loss, difference.detach().square().mean()
 
 
 def _kl(mean: Tensor, logvar: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the autoencoder is trained on: crops and whole pictures of scenes, half of them words."""
+"""What the autoencoder is trained on: crops and whole pictures of scenes, many of them words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workbench.nano.scenes import Item, Scene, sample_scene
 
 WHOLE_SIZES = (96, 128, 128, 128, 160, 192)  # pixels
 CROPPED_SIZES = (96, 128, 128, 128, 160)
-CROPS_OF_A_PICTURE = 2  # rendering a picture costs as much as training on half a crop
+CROPS_OF_A_PICTURE = 2  # a rendered picture is used twice
 
 
 def sample_views(rng: Random, config: dict[str, Any], share: float) -> Tensor:
