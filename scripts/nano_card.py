@@ -180,8 +180,8 @@ def learning_curves() -> Figure:
         training = json.loads((NANO / "weights" / name / "training.json").read_text(encoding="utf-8"))
         for bucket in sorted({record["bucket"] for record in training["curve"]}):
             points = [(record["step"], record["loss"]) for record in training["curve"] if record["bucket"] == bucket]
-            size, references, *words = bucket.split("-")
-            label = ", ".join((size, f"{references} references", *words))
+            size, references, *kinds = bucket.split("-", 2)
+            label = ", ".join((size, f"{references} references", *kinds))
             axes.plot(*zip(*points, strict=True), ".", markersize=4, label=label)
         axes.set(xlabel="step", ylabel="loss of single batches", yscale="log", title=name)
         axes.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,14 +21,13 @@ from safetensors.torch import load_file
 from workbench.nano.batches import Batches
 from workbench.nano.checkpoint import load_average
 from workbench.nano.distill import Distillation, distill, student_sigmas
-from workbench.nano.model import Denoiser, tokenize
+from workbench.nano.model import Denoiser
 from workbench.nano.optimizers import ConvolutionMuon
 from workbench.nano.parallel import Worker, run_workers
-from workbench.nano.pool import Bucket, Pool, asks_for_words, examples
+from workbench.nano.pool import Bucket, examples
 from workbench.nano.render import render
 from workbench.nano.scenes import sample_scene
 from workbench.nano.times import gaps
-from workbench.nano.tokenizer import build_tokenizer
 from workbench.nano.train import train
 from workbench.nano.train_vae import build_vae, deepened, measure_statistics, patchify, reconstruction_loss
 from workbench.nano.train_vae import train as train_vae
@@ -183,6 +183,17 @@ def test_workers_of_the_autoencoder_script_share_one_model(tmp_path: Path) -> No
     assert max((one[name] - half[name]).abs().max() for name in one if not name.startswith("bn.")) > 1e-4
 
 
+def test_a_resumed_autoencoder_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    for _ in range(3):
+        train_vae(Worker(), VAE | {"steps": 3}, 0, tmp_path / "parts", device="cpu", stop_after=0.0)
+    train_vae(Worker(), VAE | {"steps": 3}, 0, tmp_path / "whole", device="cpu")
+    parts, whole = (
+        load_file(tmp_path / name / "vae" / "diffusion_pytorch_model.safetensors") for name in ("parts", "whole")
+    )
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    assert not (tmp_path / "parts" / "vae.partial").exists()
+
+
 def test_a_deeper_autoencoder_begins_as_the_shallower_one() -> None:
     torch.manual_seed(0)
     shallow = build_vae(VAE).eval()
@@ -274,28 +285,50 @@ def test_a_chunk_of_a_pool_is_the_same_whoever_makes_it() -> None:
 
 def test_prompts_lower_the_loss_most_where_there_is_most_noise(run: Path) -> None:
     """A prompt names the background, which the eye can read through a little noise and not through all of it."""
-    train(Worker(), recipe(120), run, device="cpu")
-    config = recipe(120)
+    config = recipe(240)
+    config["training"]["timestep_mean"] = 1.4
+    train(Worker(), config, run, device="cpu")
     config["training"]["prompt_dropout"] = 0.0
     model = Denoiser(config, VAE["latent_channels"]).eval()
     load_average(run / "checkpoint-0-of-1", model)
     batches = Batches(run, AutoencoderKLFlux2.from_pretrained(run / "vae"), config, device="cpu", worker=Worker())
-    found = {(gap.bucket, gap.time): gap.free - gap.asked for gap in gaps(model, batches, steps=range(121, 151))}
+    found = {(gap.bucket, gap.time): gap.free - gap.asked for gap in gaps(model, batches, steps=range(241, 271))}
     assert {name for name, _ in found} == {"96x96-0", "128x96-2"}
-    assert found["96x96-0", 0.97] > found["96x96-0", 0.3]
-    assert found["96x96-0", 0.97] > 0
+    assert found["96x96-0", 0.97] > 2 * found["96x96-0", 0.3] > 0
 
 
-def test_rows_that_ask_for_words_are_those_with_a_quoted_one() -> None:
-    prompts = [scene.prompt for scene in (sample_scene(Random(number)) for number in range(40))]
-    ids, mask = tokenize(build_tokenizer(), prompts, 32)
-    pool = Pool(np.zeros((40, 1, 1), np.float16), ids.numpy().astype(np.int16), mask.numpy().astype(bool))
-    found = asks_for_words(pool)
-    assert 0 < len(found) < 40
-    assert [prompt for prompt in prompts if '"' in prompt] == [prompts[row] for row in found]
+def test_a_bucket_of_kinds_has_those_and_a_pool_of_its_own() -> None:
+    line: dict[str, Any] = {"width": 96, "height": 96, "examples": 8, "batch_size": 2, "share": 1.0}
+    edits = Bucket(**line, references=1, kinds=["recolour", "remove"])
+    plain = Bucket(**line, references=0, kinds=["count"])
+    asked = {prompt.split()[0] for prompt, _ in islice(examples(edits, Random(0)), 40)}
+    assert asked == {"make", "remove"}
+    assert {scenes[0].kind for _, scenes in islice(examples(plain, Random(0)), 40)} == {"count"}
+    assert len({edits.name, plain.name, Bucket(**line, references=1).name}) == 3
 
 
-def test_a_bucket_of_words_shares_its_pool_and_sees_only_words() -> None:
-    line: dict[str, Any] = {"width": 96, "height": 96, "references": 0, "examples": 8, "batch_size": 2, "share": 1.0}
-    plain, words = Bucket(**line), Bucket(**line, words=True)
-    assert plain.pool == words.pool == plain.name != words.name
+@pytest.mark.parametrize(("references", "kind"), [(0, "recolour"), (1, "compose-pair"), (1, "count"), (0, "poem")])
+def test_a_kind_of_another_number_of_references_is_refused(references: int, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"'{kind}' is no kind with {references} references"):
+        Bucket(96, 96, references, examples=8, batch_size=2, share=1.0, kinds=[kind])
+
+
+def test_a_pool_of_another_size_is_refused(run: Path) -> None:
+    vae = AutoencoderKLFlux2.from_pretrained(run / "vae")
+    Batches(run, vae, recipe(1), device="cpu", worker=Worker())
+    config = recipe(1)
+    config["training"]["mixture"][0]["examples"] = 33
+    with pytest.raises(ValueError, match="holds 32 examples and the recipe asks for 33"):
+        Batches(run, vae, config, device="cpu", worker=Worker())
+
+
+def test_times_of_a_batch_are_spread_evenly_and_lean_towards_the_mean(run: Path) -> None:
+    vae = AutoencoderKLFlux2.from_pretrained(run / "vae")
+    config = recipe(1)
+    config["training"]["timestep_mean"] = 1.4
+    config["training"]["mixture"][0]["batch_size"] = 100
+    batches = Batches(run, vae, config, device="cpu", worker=Worker())
+    _, batch = next(found for found in map(batches.at, range(50)) if found[0].references == 0)
+    # Every hundredth of the distribution holds exactly one time.
+    quantiles = torch.special.ndtr(torch.logit(batch["time"].double()) - 1.4)
+    assert (quantiles * 100).floor().int().sort().values.tolist() == list(range(100))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.models import AutoencoderKLFlux2
-from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.nano.model import position_ids, tokenize
 from workbench.nano.parallel import Worker
-from workbench.nano.pool import Bucket, Pool, asks_for_words, open_pool
+from workbench.nano.pool import Bucket, Pool, open_pool
 from workbench.nano.tokenizer import build_tokenizer
 
 
@@ -39,10 +37,6 @@ class Batches:
             open_pool(out / "pools", vae, each, length=self.length, seed=self.seed, device=device, worker=worker)
             for each in self.buckets
         ]
-        self.rows = [
-            asks_for_words(pool) if bucket.words else np.arange(len(pool.latents))
-            for bucket, pool in zip(self.buckets, self.pools, strict=True)
-        ]
         ids, mask = tokenize(build_tokenizer(), [""], self.length)
         self.empty = ids[0], mask[0]  # (length,) each: the prompt of classifier-free guidance
 
@@ -51,15 +45,15 @@ class Batches:
 
         Returns:
             `clean` and `noise` (b, tokens, channels), `references` (b, references * tokens, channels), `time` and
-            `uniform` (b,), random numbers of 0 to 1 with the training's and with equal density, and `mask` (b, length), and the
-            rotary positions `text` (length, 4) and `pictures` ((1 + references) * tokens, 4).
+            `uniform` (b,), numbers of 0 to 1 with the training's and with equal density, spread over the whole batch,
+            `ids` and `mask` (b, length), and the rotary positions `text` (length, 4) and `pictures`
+            ((1 + references) * tokens, 4).
         """
         choice = draw_bucket(self.buckets, seed=self.seed, step=step)
         bucket = self.buckets[choice]
         batch = batch_of(
             self.pools[choice],
             bucket,
-            self.rows[choice],
             empty=self.empty,
             config=self.settings,
             seed=self.seed,
@@ -81,30 +75,31 @@ def draw_bucket(buckets: list[Bucket], *, seed: int, step: int) -> int:
 def batch_of(
     pool: Pool,
     bucket: Bucket,
-    among: NDArray[np.int64],
     *,
     empty: tuple[Tensor, Tensor],
     config: dict[str, Any],
     seed: int,
     step: int,
 ) -> dict[str, Tensor]:
-    """The batch at `step`, drawn from the rows `among` the pool's: a function of (seed, step) alone."""
+    """The batch at `step`, a function of (seed, step) alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     size = bucket.batch_size
-    rows = among[torch.randint(len(among), (size,), generator=generator).numpy()]
+    rows = torch.randint(len(pool.latents), (size,), generator=generator).numpy()
     latents = torch.from_numpy(pool.latents[rows]).float()  # (b, (1 + references) * tokens, channels)
     clean, references = latents.split((bucket.tokens, bucket.references * bucket.tokens), dim=1)
     ids, mask = torch.from_numpy(pool.ids[rows]).long(), torch.from_numpy(pool.mask[rows]).long()
     dropped = torch.rand(size, generator=generator) < config["prompt_dropout"]
     ids[dropped], mask[dropped] = empty
     noise = torch.randn(clean.shape, generator=generator)
-    time = torch.sigmoid(torch.randn(size, generator=generator) + config["timestep_mean"])
+    # One number from each of `size` equal parts, so that batches differ less in how hard they are (Kingma et al. 2021).
+    uniform = (torch.arange(size) + torch.rand(size, generator=generator)) / size
+    time = torch.sigmoid(torch.special.ndtri(uniform) + config["timestep_mean"])
     return {
         "clean": clean,
         "references": references,
         "noise": noise,
         "time": time,
-        "uniform": torch.rand(size, generator=generator),
+        "uniform": uniform,
         "ids": ids,
         "mask": mask,
     }

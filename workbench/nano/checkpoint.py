@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,14 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 FILE = "state.safetensors"
+Modules = Mapping[str, nn.Module]  # by the name of its tensors in the file
 
 
-def save_checkpoint(
-    folder: Path, model: nn.Module, average: nn.Module, optimizers: Sequence[torch.optim.Optimizer], step: int
-) -> None:
+def save_checkpoint(folder: Path, modules: Modules, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
     """Write the whole state of training after `step` to `folder`; a crash at any moment leaves the old or the new one."""
-    tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in model.named_parameters()}
-    tensors |= {f"average/{k}": v for k, v in average.named_parameters()}
+    tensors: dict[str, Tensor] = {
+        f"{part}/{name}": value for part, module in modules.items() for name, value in module.named_parameters()
+    }
     for number, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
@@ -31,9 +31,7 @@ def save_checkpoint(
     temporary.replace(folder / FILE)
 
 
-def load_checkpoint(
-    folder: Path, model: nn.Module, average: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-) -> int:
+def load_checkpoint(folder: Path, modules: Modules, optimizers: Sequence[torch.optim.Optimizer]) -> int:
     """Restore what `save_checkpoint` wrote and return its step; 0 when there is nothing to resume."""
     path = folder / FILE
     if not path.exists():
@@ -41,9 +39,9 @@ def load_checkpoint(
     with safe_open(path, "pt") as file:
         step = int(file.metadata()["step"])
     tensors = load_file(path)
-    for prefix, module in (("model/", model), ("average/", average)):
+    for part, module in modules.items():
         for name, parameter in module.named_parameters():
-            parameter.data.copy_(tensors[prefix + name])
+            parameter.data.copy_(tensors[f"{part}/{name}"])
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

@@ -55,8 +55,9 @@ def run_loop(
     average = copy.deepcopy(model).requires_grad_(False).eval()
     parameters = Parameters.of(model, worker.count)
     optimizers = optimizers_for(parameters.matrices[worker.number], parameters.rest, settings)
+    modules = {"model": model, "average": average}
     checkpoint = out / f"checkpoint-{worker.number}-of-{worker.count}"
-    step, total = load_checkpoint(checkpoint, model, average, optimizers), settings["steps"]
+    step, total = load_checkpoint(checkpoint, modules, optimizers), settings["steps"]
     started = time.perf_counter()
     while step < total:
         step += 1
@@ -81,7 +82,7 @@ def run_loop(
             _log(out, total, bucket.name, record)
         timed_out = worker.agree(stop_after is not None and time.perf_counter() - started > stop_after)
         if step % settings["checkpoint_every"] == 0 or step == total or timed_out:
-            save_checkpoint(checkpoint, model, average, optimizers, step)
+            save_checkpoint(checkpoint, modules, optimizers, step)
             if worker.leads:
                 export(config, average, vae, out / "pipeline", is_distilled=is_distilled)
         if timed_out:

@@ -73,7 +73,7 @@ class ConvolutionMuon:
         self._weights = [named[name] for name in inner]
         self._matrices = [nn.Parameter(as_matrix(weight.data)) for weight in self._weights]
         rest = [parameter for name, parameter in named.items() if name not in inner]
-        self._optimizers: Optimizers = (
+        self.optimizers: Optimizers = (
             torch.optim.Muon(self._matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=weight_decay),
         )
@@ -82,7 +82,7 @@ class ConvolutionMuon:
         """Move all parameters along their gradients, which stay as they are."""
         for weight, matrix in zip(self._weights, self._matrices, strict=True):
             matrix.grad = as_matrix(weight.grad) if weight.grad is not None else None
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             optimizer.param_groups[0]["lr"] = learning_rate
             optimizer.step()
 

@@ -5,7 +5,7 @@ A pool holds examples of one shape: pictures of one size, each with the same num
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from workbench.nano.edits import sample_edit
+from workbench.nano.edits import BUILDERS, sample_edit
 from workbench.nano.model import tokenize
 from workbench.nano.parallel import Worker
 from workbench.nano.render import render
-from workbench.nano.scenes import Scene, sample_scene
+from workbench.nano.scenes import KINDS, Scene, sample_scene
 from workbench.nano.tokenizer import build_tokenizer
 from workbench.nano.train_vae import patchify
 from workbench.nano.views import to_model
@@ -41,7 +41,10 @@ class Bucket:
         examples: how many the pool holds.
         batch_size: examples a step.
         share: relative frequency of steps that draw from this pool.
-        words: draw only those examples that ask for a written word, the slowest of all skills to be learned.
+        kinds: the only kinds of scenes or instructions in the pool; none named is all, in the grammar's proportions.
+
+    Raises:
+        ValueError: a kind is not in the grammar, or takes another number of references.
     """
 
     width: int
@@ -50,17 +53,21 @@ class Bucket:
     examples: int
     batch_size: int
     share: float
-    words: bool = False
+    kinds: Sequence[str] = ()
 
-    @property
-    def pool(self) -> str:
-        """Name of the pool's folder."""
-        return f"{self.width}x{self.height}-{self.references}"
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            takes = 0 if kind in KINDS else BUILDERS[kind][0] if kind in BUILDERS else None
+            if takes != self.references:
+                raise ValueError(
+                    f"{kind!r} is no kind with {self.references} references; "
+                    "take names of KINDS in scenes.py or of BUILDERS in edits.py"
+                )
 
     @property
     def name(self) -> str:
-        """Name in the log."""
-        return f"{self.pool}-words" if self.words else self.pool
+        """Name of the pool's folder, and in the log."""
+        return "-".join((f"{self.width}x{self.height}", str(self.references), *self.kinds))
 
     @property
     def tokens(self) -> int:
@@ -83,12 +90,6 @@ class Pool:
     mask: NDArray[np.bool_]
 
 
-def asks_for_words(pool: Pool) -> NDArray[np.int64]:
-    """Rows of `pool` whose prompt holds a quoted word."""
-    quote = build_tokenizer().convert_tokens_to_ids('\u0120"')  # a space and a quotation mark
-    return np.flatnonzero((pool.ids == quote).any(axis=1))
-
-
 def open_pool(
     folder: Path, vae: AutoencoderKLFlux2, bucket: Bucket, *, length: int, seed: int, device: str, worker: Worker
 ) -> Pool:
@@ -102,8 +103,11 @@ def open_pool(
         seed: of the scenes.
         device: where to encode.
         worker: which of the processes this is.
+
+    Raises:
+        ValueError: the pool that is there has another number of examples.
     """
-    place = folder / bucket.pool
+    place = folder / bucket.name
     names = {name: place / f"{name}.npy" for name in ("latents", "ids", "mask")}
     if not (place / "complete").exists():
         if worker.leads:
@@ -117,17 +121,23 @@ def open_pool(
         worker.wait()
         if worker.leads:
             (place / "complete").touch()
-    return Pool(**{name: np.load(path, mmap_mode="r") for name, path in names.items()})
+    pool = Pool(**{name: np.load(path, mmap_mode="r") for name, path in names.items()})
+    if len(pool.latents) != bucket.examples:
+        raise ValueError(
+            f"{place} holds {len(pool.latents)} examples and the recipe asks for {bucket.examples}; delete the folder"
+        )
+    return pool
 
 
 def examples(bucket: Bucket, rng: Random) -> Iterator[tuple[str, tuple[Scene, ...]]]:
     """Endless (prompt, scenes): the picture's scene first, then those of its references."""
     while True:
+        kind: Any = rng.choice(bucket.kinds) if bucket.kinds else None
         if bucket.references:
-            edit = sample_edit(rng, references=bucket.references)
+            edit = sample_edit(rng, kind=kind, references=bucket.references)
             yield edit.prompt, (edit.target, *edit.references)
         else:
-            scene = sample_scene(rng)
+            scene = sample_scene(rng, kind=kind)
             yield scene.prompt, (scene,)
 
 
@@ -146,8 +156,8 @@ def _fill(
     encoder = Encoder(vae, device)
     arrays: dict[str, Any] = {name: np.load(path, mmap_mode="r+") for name, path in names.items()}
     starts = range(worker.number * CHUNK, bucket.examples, worker.count * CHUNK)
-    for start in tqdm(starts, desc=bucket.pool, unit="batch", mininterval=10, disable=not worker.leads):
-        rng = Random(f"{seed}/{bucket.pool}/{start}")  # a chunk is the same whoever makes it
+    for start in tqdm(starts, desc=bucket.name, unit="batch", mininterval=10, disable=not worker.leads):
+        rng = Random(f"{seed}/{bucket.name}/{start}")  # a chunk is the same whoever makes it
         rows = slice(start, min(start + CHUNK, bucket.examples))
         batch = [example for _, example in zip(range(rows.stop - rows.start), examples(bucket, rng), strict=False)]
         pictures = np.stack([render(scene, bucket.width, bucket.height) for _, scenes in batch for scene in scenes])

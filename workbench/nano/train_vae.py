@@ -2,12 +2,13 @@
 
 The loss is L1 plus squared error, more of it at edges, and a light KL term that keeps latents near unit scale. The decoder
 sees latents with a little noise, so that it forgives small errors of the transformer. The batch-norm statistics, which
-normalise latents for the transformer, are measured on whole pictures.
+normalise latents for the transformer, are measured on whole pictures. Run the command again to resume.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from diffusers.models import AutoencoderKLFlux2
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from workbench.nano.checkpoint import load_checkpoint, save_checkpoint
 from workbench.nano.optimizers import ConvolutionMuon, schedule
 from workbench.nano.parallel import Worker, run_workers
 from workbench.nano.render import render
@@ -67,9 +69,16 @@ def patchify(latents: Tensor) -> Tensor:
 
 
 def train(
-    worker: Worker, config: dict[str, Any], seed: int, out: Path, *, device: str, start: Path | None = None
+    worker: Worker,
+    config: dict[str, Any],
+    seed: int,
+    out: Path,
+    *,
+    device: str,
+    start: Path | None = None,
+    stop_after: float | None = None,
 ) -> None:
-    """Run the recipe and save the model, in diffusers' layout, to `out / "vae"`.
+    """Run the recipe, resuming from its checkpoint in `out` when there is one, and save the model to `out / "vae"`.
 
     Args:
         worker: which of the training processes this is; each draws views of its own.
@@ -78,15 +87,19 @@ def train(
         out: where to save.
         device: "cpu" or "cuda".
         start: an autoencoder to go on from, of the recipe's sizes or with fewer blocks; None for fresh weights.
+        stop_after: seconds after which to save and leave; run again to go on.
     """
     torch.manual_seed(seed)
     vae = deepened(AutoencoderKLFlux2.from_pretrained(start), config) if start else build_vae(config)
     vae = vae.to(device, memory_format=torch.channels_last).train()
-    torch.manual_seed(seed + 1 + worker.number)  # the same weights above, noise of one's own from here
-    rng = Random(f"{seed}/{worker.number}")
     optimizer = ConvolutionMuon(vae, weight_decay=0.01)
+    checkpoint = out / "vae-checkpoint"  # one for all workers: each makes the same step
+    step = first = load_checkpoint(checkpoint, {"vae": vae}, optimizer.optimizers)
     started, steps = time.perf_counter(), config["steps"]
-    for step in range(1, steps + 1):
+    while step < steps:
+        step += 1
+        rng = Random(f"{seed}/{worker.number}/{step}")  # what a step sees is the same in a resumed run
+        torch.manual_seed(rng.getrandbits(63))
         pictures = sample_views(rng, config, 1 / worker.count).to(device)
         loss, error = reconstruction_loss(vae, pictures, config)
         loss.backward()
@@ -95,12 +108,24 @@ def train(
         optimizer.step(config["learning_rate"] * schedule(step, config))
         vae.zero_grad()
         if worker.leads and (step % 50 == 0 or step == steps):
-            rate = step * config["batch_pixels"] / 1e6 / (time.perf_counter() - started)
+            rate = (step - first) * config["batch_pixels"] / 1e6 / (time.perf_counter() - started)
             psnr = 10 * np.log10(4 / error.item())
             print(f"step {step}/{steps}  loss {loss.item():.4f}  psnr {psnr:.2f} dB  {rate:.2f} Mpx/s", flush=True)
-        if worker.leads and (step % config["save_every"] == 0 or step == steps):
+        timed_out = worker.agree(stop_after is not None and time.perf_counter() - started > stop_after)
+        if worker.leads and (step % config["save_every"] == 0 or step == steps or timed_out):
             measure_statistics(vae.eval(), config["statistics_scenes"], seed, device)
-            vae.train().save_pretrained(out / "vae")
+            export(vae.train(), out / "vae")
+            save_checkpoint(checkpoint, {"vae": vae}, optimizer.optimizers, step)
+        if timed_out:
+            return
+
+
+def export(vae: AutoencoderKLFlux2, folder: Path) -> None:
+    """Write the model in diffusers' layout; what is there is replaced when the whole is written."""
+    fresh = folder.with_name(f"{folder.name}.partial")
+    vae.save_pretrained(fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.replace(folder)
 
 
 def reconstruction_loss(vae: AutoencoderKLFlux2, pictures: Tensor, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -141,11 +166,12 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="an autoencoder's folder to go on from")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each, for busy CPUs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--stop-after", type=float, help="seconds; save and leave, run again to go on")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text())
     run_workers(
         args.workers,
-        partial(train, device=args.device, start=args.start),
+        partial(train, device=args.device, start=args.start, stop_after=args.stop_after),
         config["vae"],
         config["seed"],
         args.out,
