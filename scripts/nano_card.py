@@ -172,20 +172,27 @@ def judged(run: EvalRun, name: str) -> Evaluation:
 
 
 def learning_curves() -> Figure:
-    """Training loss against step for both models, one colour a bucket of the mixture."""
-    figure = Figure(figsize=(9, 3.2), dpi=130, layout="constrained")
+    """Training loss against step for both models, one colour a bucket of the mixture, the same in both."""
+    figure = Figure(figsize=(9, 4.2), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    for place, name in enumerate(MODELS, 1):
-        axes = figure.add_subplot(1, len(MODELS), place)
-        training = json.loads((NANO / "weights" / name / "training.json").read_text(encoding="utf-8"))
-        for bucket in sorted({record["bucket"] for record in training["curve"]}):
-            points = [(record["step"], record["loss"]) for record in training["curve"] if record["bucket"] == bucket]
+    curves = {
+        name: json.loads((NANO / "weights" / name / "training.json").read_text(encoding="utf-8"))["curve"]
+        for name in MODELS
+    }
+    buckets = sorted({record["bucket"] for curve in curves.values() for record in curve})
+    palette = mpl.colormaps["tab20"]
+    for axes, name in zip(figure.subplots(1, len(MODELS)), MODELS, strict=True):
+        for place, bucket in enumerate(buckets):
             size, references, *kinds = bucket.split("-", 2)
             label = ", ".join((size, f"{references} references", *kinds))
-            axes.plot(*zip(*points, strict=True), ".", markersize=4, label=label)
+            points = [(record["step"], record["loss"]) for record in curves[name] if record["bucket"] == bucket]
+            axes.plot(
+                *zip(*points, strict=True) if points else ([], []), ".", color=palette(place), markersize=4, label=label
+            )
         axes.set(xlabel="step", ylabel="loss of single batches", yscale="log", title=name)
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=6, ncols=2)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=6, ncols=4)
     return figure
 
 
