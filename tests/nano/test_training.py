@@ -151,7 +151,7 @@ def test_the_result_is_an_ordinary_pipeline_and_learns(run: Path) -> None:
 
 
 def test_the_autoencoder_script_learns_and_measures_its_latents(tmp_path: Path) -> None:
-    config = VAE | {"steps": 60, "decay_steps": 30, "learning_rate": 3e-2, "batch_pixels": 96 * 96}
+    config = VAE | {"steps": 150, "decay_steps": 75, "learning_rate": 3e-2, "batch_pixels": 96 * 96}
     torch.manual_seed(0)
     untrained = build_vae(config)
     train_vae(Worker(), config, 0, tmp_path, device="cpu")
